@@ -1,0 +1,1 @@
+"""The nouns and the rules: pure, without I/O, clock or event loop."""

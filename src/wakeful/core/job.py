@@ -1,0 +1,168 @@
+"""A job: what to invoke, when, and by which policies. Values only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from wakeful.core.errors import ErrorCode, WakefulError
+from wakeful.core.schedule import Schedule
+
+NAME_LIMIT = 512
+DATA_LIMIT = 2 * 1024 * 1024
+
+
+class Overlap(StrEnum):
+    """What becomes of the instants that pass while the job has ``max_running`` runs."""
+
+    QUEUE_ALL = "queue_all"
+    QUEUE_ONE = "queue_one"
+    SKIP = "skip"
+    ALLOW = "allow"
+
+
+class Catchup(StrEnum):
+    """What becomes of the instants that passed while nobody could run them."""
+
+    ALL = "all"
+    LATEST = "latest"
+    NONE = "none"
+
+
+class CountedFrom(StrEnum):
+    """The moment from which a retry's interval is counted."""
+
+    DUE = "due"
+    FAILURE = "failure"
+
+
+class JobState(StrEnum):
+    """``active``, ``paused`` and ``parked`` (can't be understood) hold the name; the others have ended and freed it."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    PARKED = "parked"
+    COMPLETED = "completed"
+    DELETED = "deleted"
+    REPLACED = "replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class JobKey:
+    """The identity that callers use. ``owner`` is typed: ``app/x``, ``client/c``, ``file/…``, ``api``."""
+
+    namespace: str
+    owner: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What goes to the target: ``type`` is ``json`` or the type URL of a protobuf message, ``body`` its bytes."""
+
+    type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """What is invoked: a kind, an address that the kind understands, and options."""
+
+    kind: str
+    address: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """``max_retries`` follow the first attempt (``None``: no bound), each ``interval`` after ``counted_from``."""
+
+    max_retries: int | None = 3
+    interval: timedelta = timedelta(seconds=1)
+    counted_from: CountedFrom = CountedFrom.FAILURE
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The definition, as a caller gave it and as it was understood."""
+
+    key: JobKey
+    schedule: Schedule
+    target: TargetSpec
+    queue: str
+    data: Data | None = None
+    retry: RetryPolicy = RetryPolicy()
+    overlap: Overlap = Overlap.QUEUE_ONE
+    catchup: Catchup = Catchup.LATEST
+    max_running: int = 1
+    at_most_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The newest ended run of a job."""
+
+    scheduled_for: datetime
+    state: str
+    attempts: int
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job as the store keeps it. ``id`` is the incarnation: a replaced job is another record.
+
+    ``seq`` numbers the occurrences consumed so far; ``not_run`` of them became no run. ``active`` counts the runs
+    that wait or are in flight. The job was last busy, with ``max_running`` runs, from ``busy_at`` to ``free_at``.
+    """
+
+    id: int
+    job: Job
+    revision: int
+    state: JobState
+    next_due_at: datetime | None
+    seq: int
+    active: int
+    succeeded: int
+    failed: int
+    not_run: int
+    busy_at: datetime | None
+    free_at: datetime | None
+    last_run: LastRun | None
+    created_at: datetime
+    ended_at: datetime | None
+
+    @property
+    def remaining(self) -> int | None:
+        """Runs that ``repeats`` still allows; ``None`` where it sets no bound."""
+        repeats = self.job.schedule.repeats
+        return None if repeats is None else max(0, repeats - (self.seq - self.not_run))
+
+
+def app_queue(namespace: str, app_id: str) -> str:
+    """The queue that an app's sinks serve."""
+    return f"app/{namespace}/{app_id}"
+
+
+def check_name(name: str) -> str:
+    """The name itself, if it may name a job.
+
+    The forbidden characters and names are those of Dapr's ``ValidateName`` (dapr pkg/messaging/method/normalize.go).
+
+    Raises:
+        WakefulError: ``INVALID_NAME``.
+    """
+    if not name.strip():
+        raise WakefulError(ErrorCode.INVALID_NAME, "Name is empty")
+    size = len(name.encode("utf-8", "surrogatepass"))
+    if size > NAME_LIMIT:
+        raise WakefulError(ErrorCode.INVALID_NAME, f"name is {size} bytes long: at most {NAME_LIMIT} are allowed")
+    bad = next((c for c in name if c in "/\\#?" or ord(c) < 0x20 or ord(c) == 0x7F or 0xD800 <= ord(c) < 0xE000), None)
+    if bad is not None:
+        raise WakefulError(
+            ErrorCode.INVALID_NAME,
+            f"name {name!r} contains {bad!r}: '/', '\\', '#', '?' and control characters are not allowed",
+        )
+    if name in (".", ".."):
+        raise WakefulError(ErrorCode.INVALID_NAME, f"name {name!r} is not allowed: '.' and '..' are path segments")
+    return name

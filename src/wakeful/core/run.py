@@ -1,0 +1,161 @@
+"""A run: its identity, its states and the only moves between them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+# What is overdue by no more than this is on time: no catch-up policy applies to it, and it goes before what is late.
+ON_TIME = timedelta(seconds=5)
+
+
+class RunState(StrEnum):
+    """Where a run is. The last six are ends: nothing leaves them."""
+
+    BLOCKED = "blocked"
+    WAITING = "waiting"
+    CLAIMED = "claimed"
+    OPEN = "open"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    SKIPPED = "skipped"
+    MISSED = "missed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether this is an end."""
+        return self not in UNENDED
+
+
+UNENDED = frozenset({RunState.BLOCKED, RunState.WAITING, RunState.CLAIMED, RunState.OPEN})
+
+
+class Cause(StrEnum):
+    """Why a run exists."""
+
+    SCHEDULE = "schedule"
+    MANUAL = "manual"
+
+
+class Move(StrEnum):
+    """What can happen to a run that has not ended."""
+
+    CLAIMED = "claimed"
+    FREED = "freed"
+    SUCCEEDED = "succeeded"
+    RETRIED = "retried"
+    EXHAUSTED = "exhausted"
+    REJECTED = "rejected"
+    ACCEPTED = "accepted"
+    GIVEN_BACK = "given_back"
+    LEASE_LOST = "lease_lost"
+    LOST_FOR_GOOD = "lost_for_good"
+    DELETED = "deleted"
+    REPLACED = "replaced"
+
+
+_B, _W, _C, _O = RunState.BLOCKED, RunState.WAITING, RunState.CLAIMED, RunState.OPEN
+
+MOVES: dict[tuple[RunState, Move], RunState] = {
+    (_B, Move.FREED): _W,
+    (_B, Move.DELETED): RunState.CANCELLED,
+    (_B, Move.REPLACED): RunState.SUPERSEDED,
+    (_W, Move.CLAIMED): _C,
+    (_W, Move.DELETED): RunState.CANCELLED,
+    (_W, Move.REPLACED): RunState.SUPERSEDED,
+    (_C, Move.SUCCEEDED): RunState.SUCCEEDED,
+    (_C, Move.RETRIED): _W,
+    (_C, Move.EXHAUSTED): RunState.FAILED,
+    (_C, Move.REJECTED): RunState.FAILED,
+    (_C, Move.ACCEPTED): _O,
+    (_C, Move.GIVEN_BACK): _W,
+    (_C, Move.LEASE_LOST): _W,
+    (_C, Move.LOST_FOR_GOOD): RunState.FAILED,
+    # A run in flight when its job ends may still succeed; what would have become a retry ends with the job.
+    (_C, Move.DELETED): RunState.CANCELLED,
+    (_C, Move.REPLACED): RunState.SUPERSEDED,
+    (_O, Move.SUCCEEDED): RunState.SUCCEEDED,
+    (_O, Move.RETRIED): _W,
+    (_O, Move.EXHAUSTED): RunState.FAILED,
+    (_O, Move.REJECTED): RunState.FAILED,
+    (_O, Move.LEASE_LOST): _W,
+    (_O, Move.LOST_FOR_GOOD): RunState.FAILED,
+    (_O, Move.DELETED): RunState.CANCELLED,
+    (_O, Move.REPLACED): RunState.SUPERSEDED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One performing of an occurrence; also, when ``instants`` > 1, a row for many instants of one fate.
+
+    ``run_at`` is when the current attempt was due. ``attempt`` counts from 1 once claimed. ``fence`` grows with each
+    claim: a settlement with an older one is refused.
+    """
+
+    id: UUID
+    job_id: int
+    seq: int | None
+    cause: Cause
+    scheduled_for: datetime
+    state: RunState
+    queue: str
+    scheduled_to: datetime | None = None
+    instants: int = 1
+    reason: str | None = None
+    run_at: datetime | None = None
+    attempt: int = 0
+    fence: int = 0
+    revision: int = 1
+    claimed_by: int | None = None
+    errors: tuple[dict[str, Any], ...] = field(default=())
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The target did it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The target did not do it, or nobody knows: try again as the policy says."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The target will never do it: do not try again."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer comes later; after ``lease`` without one, the run is tried again."""
+
+    lease: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """Nobody took it: no byte went out, or the stream broke. It costs no attempt."""
+
+    error: str
+
+
+Outcome = Succeeded | Failed | Rejected | Accepted | Unavailable
+
+
+def run_id(now: datetime, entropy: bytes) -> UUID:
+    """A version 7 UUID (RFC 9562, 5.7): 48 bits of milliseconds, then 10 bytes of ``entropy``; sorts by time."""
+    milliseconds = int(now.timestamp() * 1000)
+    random = int.from_bytes(entropy[:10], "big")
+    value = milliseconds << 80 | (random & (1 << 80) - 1)
+    return UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62)

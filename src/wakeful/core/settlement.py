@@ -1,0 +1,83 @@
+"""What the store must write because of an outcome; decided without I/O."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from wakeful.core.job import CountedFrom, RetryPolicy
+from wakeful.core.run import MOVES, Accepted, Failed, Move, Outcome, Rejected, Run, RunState, Succeeded, Unavailable
+
+ERROR_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The new columns of one run, written only while ``fence`` is still the run's own.
+
+    A run whose job ended meanwhile is not tried again: the store turns ``waiting`` into the end that fits the job's.
+    """
+
+    run_id: UUID
+    fence: int
+    state: RunState
+    attempt: int
+    reason: str | None = None
+    run_at: datetime | None = None
+    lease_until: datetime | None = None
+    error: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+def settle(run: Run, outcome: Outcome, retry: RetryPolicy, now: datetime) -> Settlement:
+    """What became of a claimed run: it ends, waits for its next attempt, or waits for its answer."""
+    match outcome:
+        case Succeeded():
+            return _end(run, Move.SUCCEEDED, now)
+        case Rejected(error):
+            return _end(run, Move.REJECTED, now, "rejected", error)
+        case Failed(error):
+            if retry.max_retries is not None and run.attempt > retry.max_retries:
+                return _end(run, Move.EXHAUSTED, now, "attempts_exhausted", error)
+            return _again(run, Move.RETRIED, _retry_at(run, retry, now), run.attempt, error)
+        case Unavailable():
+            return _again(run, Move.GIVEN_BACK, run.run_at or run.scheduled_for, run.attempt - 1, None)
+        case Accepted(lease):
+            return Settlement(
+                run.id,
+                run.fence,
+                MOVES[run.state, Move.ACCEPTED],
+                run.attempt,
+                lease_until=now + lease,
+                started_at=run.started_at,
+            )
+
+
+def _retry_at(run: Run, retry: RetryPolicy, now: datetime) -> datetime:
+    # Dapr counts from when the attempt was due, so a slow failure is tried again at once
+    # (go-etcd-cron internal/counter/counter.go); everybody else counts from the failure.
+    counted_from = run.run_at if retry.counted_from is CountedFrom.DUE and run.run_at else now
+    return counted_from + retry.interval
+
+
+def _end(run: Run, move: Move, now: datetime, reason: str | None = None, error: str | None = None) -> Settlement:
+    return Settlement(
+        run.id,
+        run.fence,
+        MOVES[run.state, move],
+        run.attempt,
+        reason=reason,
+        error=_clip(error),
+        started_at=run.started_at,
+        ended_at=now,
+    )
+
+
+def _again(run: Run, move: Move, run_at: datetime, attempt: int, error: str | None) -> Settlement:
+    return Settlement(
+        run.id, run.fence, MOVES[run.state, move], attempt, run_at=run_at, error=_clip(error), started_at=run.started_at
+    )
+
+
+def _clip(error: str | None) -> str | None:
+    return error if error is None or len(error) <= ERROR_LIMIT else error[:ERROR_LIMIT] + "…"
