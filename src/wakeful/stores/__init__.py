@@ -1,0 +1,1 @@
+"""Stores: where jobs and runs are kept."""

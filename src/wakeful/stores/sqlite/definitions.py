@@ -1,0 +1,231 @@
+"""Work of the writer on definitions: put, edit, end, pause and resume."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import apsw
+
+from wakeful.core.codec import Decoder, encode_definition, to_us
+from wakeful.core.errors import ErrorCode, WakefulError
+from wakeful.core.job import Job, JobKey, JobRecord, JobState
+from wakeful.core.planning import Plan, skip_through
+from wakeful.core.ports import Entropy, JobQuery, Put
+from wakeful.core.run import RunState
+from wakeful.stores.sqlite.ledger import find, gone_rows, insert_runs
+from wakeful.stores.sqlite.rows import dumps, sql
+
+# Data up to this size lies on the job's row.
+INLINE_DATA = 1024
+# The last code point: every name with a prefix sorts below the prefix followed by it.
+LAST_CHARACTER = "\U0010ffff"
+
+
+@dataclass(frozen=True, slots=True)
+class PutItem:
+    """One ``put_job``; the definition is encoded by the caller, outside the transaction."""
+
+    job: Job
+    how: Put
+    now: datetime
+    definition: str
+
+    @classmethod
+    def of(cls, job: Job, how: Put, now: datetime) -> "PutItem":
+        """With its definition encoded."""
+        return cls(job, how, now, encode_definition(job))
+
+
+@dataclass(frozen=True, slots=True)
+class EndItem:
+    """One ``end_jobs``."""
+
+    query: JobQuery
+    state: JobState
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StateItem:
+    """One ``set_state``."""
+
+    key: JobKey
+    state: JobState
+    now: datetime
+    decoder: Decoder
+    entropy: Entropy
+
+
+def put_jobs(db: apsw.Connection, items: Sequence[PutItem]) -> Sequence[Any]:
+    """Stores new jobs. Writes to the same key come one after the other, each seeing the one before."""
+    results: list[Any] = [None] * len(items)
+    waiting = list(range(len(items)))
+    while waiting:
+        taken: set[JobKey] = set()
+        turn: list[int] = []
+        for index in waiting:
+            if items[index].job.key not in taken:
+                taken.add(items[index].job.key)
+                turn.append(index)
+        for index, result in zip(turn, _put_distinct(db, [items[index] for index in turn]), strict=True):
+            results[index] = result
+        done = set(turn)
+        waiting = [index for index in waiting if index not in done]
+    return results
+
+
+def _put_distinct(db: apsw.Connection, items: Sequence[PutItem]) -> Sequence[Any]:
+    now = max(item.now for item in items)
+    replaced = [item.job.key for item in items if item.how is Put.REPLACE]
+    if replaced:
+        keys = dumps([{"namespace": key.namespace, "owner": key.owner, "name": key.name} for key in replaced])
+        ended = sql(db, "end_named", {"items": keys, "now": to_us(now)})
+        _stop_runs(db, [job_id for job_id, active in ended if active], RunState.SUPERSEDED, JobState.REPLACED, now)
+    rows = [_columns(item) for item in items]
+    inserted = sql(db, "insert_jobs", {"items": dumps(rows)})
+    ids = {JobKey(namespace, owner, name): job_id for job_id, namespace, owner, name in inserted}
+    results = [_put_result(item, ids.get(item.job.key)) for item in items]
+    _keep_payloads(db, items, ids)
+    unborn = [record.id for record in results if isinstance(record, JobRecord) and record.next_due_at is None]
+    if unborn:
+        sql(db, "complete_unborn", {"ids": dumps(unborn)})
+    return results
+
+
+def _columns(item: PutItem) -> dict[str, Any]:
+    job, due = item.job, item.job.schedule.first_due()
+    body = job.data.body if job.data else None
+    return {
+        "namespace": job.key.namespace,
+        "owner": job.key.owner,
+        "name": job.key.name,
+        "definition": item.definition,
+        "data": None if body is None or len(body) > INLINE_DATA else body.hex(),
+        "queue": job.queue,
+        "max_running": job.max_running,
+        "next": None if due is None else to_us(due),
+        "now": to_us(item.now),
+    }
+
+
+def _put_result(item: PutItem, job_id: int | None) -> JobRecord | WakefulError:
+    if job_id is None:
+        return WakefulError(ErrorCode.JOB_EXISTS, f"job already exists: {item.job.key.name!r}")
+    due = item.job.schedule.first_due()
+    return JobRecord(
+        id=job_id,
+        job=item.job,
+        revision=1,
+        state=JobState.ACTIVE if due else JobState.COMPLETED,
+        next_due_at=due,
+        seq=0,
+        active=0,
+        succeeded=0,
+        failed=0,
+        not_run=0,
+        busy_at=None,
+        free_at=None,
+        last_run=None,
+        created_at=item.now,
+        ended_at=None if due else item.now,
+    )
+
+
+def _keep_payloads(db: apsw.Connection, items: Sequence[PutItem], ids: dict[JobKey, int]) -> None:
+    for item in items:
+        data, job_id = item.job.data, ids.get(item.job.key)
+        if job_id is not None and data is not None and len(data.body) > INLINE_DATA:
+            sql(db, "insert_payload", {"id": job_id, "data": data.body})
+
+
+def edit_jobs(db: apsw.Connection, items: Sequence[tuple[PutItem, Decoder]]) -> Sequence[Any]:
+    """Changes definitions in place; only another schedule gives another next due instant."""
+    return [_edit(db, item, decoder) for item, decoder in items]
+
+
+def _edit(db: apsw.Connection, item: PutItem, decoder: Decoder) -> JobRecord | WakefulError:
+    old = find(db, item.job.key, decoder)
+    if old is None:
+        return WakefulError(ErrorCode.JOB_NOT_FOUND, f"job not found: {item.job.key.name!r}")
+    job, body = item.job, item.job.data.body if item.job.data else None
+    if job.schedule.given == old.job.schedule.given:
+        # The anchors of a relative schedule are those of its first definition.
+        job = replace(job, schedule=old.job.schedule)
+        due = old.next_due_at
+    else:
+        due = job.schedule.first_due()
+    small = body is None or len(body) <= INLINE_DATA
+    changes = {
+        "id": old.id,
+        "definition": encode_definition(job),
+        "data": body if small else None,
+        "queue": job.queue,
+        "max_running": job.max_running,
+        "next": None if due is None else to_us(due),
+        "now": to_us(item.now),
+    }
+    sql(db, "edit_job", changes)
+    if small:
+        sql(db, "delete_payload", {"id": old.id})
+    else:
+        sql(db, "insert_payload", {"id": old.id, "data": body})
+    sql(db, "end_if_over", {"id": old.id, "now": to_us(item.now)})
+    return replace(old, job=job, revision=old.revision + 1, next_due_at=due)
+
+
+def end_jobs(db: apsw.Connection, items: Sequence[EndItem]) -> Sequence[int]:
+    """Ends jobs, and the runs of them that nobody performs now."""
+    return [_end(db, item) for item in items]
+
+
+def _end(db: apsw.Connection, item: EndItem) -> int:
+    query = item.query
+    prefix = query.name_prefix or None
+    which = {
+        "state": item.state,
+        "now": to_us(item.now),
+        "namespace": query.namespace,
+        "owner": query.owner,
+        "name": query.name,
+        "low": prefix,
+        "high": None if prefix is None else prefix + LAST_CHARACTER,
+    }
+    ended = sql(db, "end_jobs", which)
+    _stop_runs(db, [job_id for job_id, active in ended if active], RunState.CANCELLED, item.state, item.now)
+    return len(ended)
+
+
+def _stop_runs(db: apsw.Connection, ids: Sequence[int], state: RunState, reason: JobState, now: datetime) -> None:
+    if ids:
+        sql(db, "stop_runs", {"ids": dumps(ids), "state": state, "reason": reason, "now": to_us(now)})
+        sql(db, "recount_active", {"ids": dumps(ids)})
+
+
+def set_states(db: apsw.Connection, items: Sequence[StateItem]) -> Sequence[Any]:
+    """Pauses and resumes."""
+    return [_set_state(db, item) for item in items]
+
+
+def _set_state(db: apsw.Connection, item: StateItem) -> JobRecord | WakefulError:
+    record = find(db, item.key, item.decoder)
+    if record is None:
+        return WakefulError(ErrorCode.JOB_NOT_FOUND, f"job not found: {item.key.name!r}")
+    if record.state is item.state:
+        return record
+    plan = Plan(None, None, (), record.next_due_at, record.seq)
+    if item.state is JobState.ACTIVE:
+        plan = skip_through(record, item.now, "paused")
+        insert_runs(db, gone_rows(record, plan, item.now, item.entropy), item.now)
+    changes = {
+        "id": record.id,
+        "state": item.state,
+        "seq": plan.seq,
+        "next": None if plan.next_due_at is None else to_us(plan.next_due_at),
+        "gone": plan.seq - record.seq,
+        "now": to_us(item.now),
+    }
+    sql(db, "set_state", changes)
+    sql(db, "end_if_over", {"id": record.id, "now": to_us(item.now)})
+    found = find(db, item.key, item.decoder)
+    return found or replace(record, state=JobState.COMPLETED, next_due_at=None, ended_at=item.now)

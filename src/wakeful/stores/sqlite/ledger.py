@@ -1,0 +1,80 @@
+"""Rows of runs, and what their ends do to their jobs; shared by all work that makes or ends runs."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import apsw
+
+from wakeful.core.codec import Decoder, from_us, to_us
+from wakeful.core.job import JobKey, JobRecord
+from wakeful.core.planning import Plan
+from wakeful.core.ports import Entropy
+from wakeful.core.run import Cause, RunState, run_id
+from wakeful.stores.sqlite.rows import SQL, Row, dumps, job_record, last_run_text, sql
+
+_ENDS_AS = {RunState.SUCCEEDED: "succeeded", RunState.FAILED: "failed"}
+
+
+def find(db: apsw.Connection, key: JobKey, decoder: Decoder) -> JobRecord | None:
+    """The unended job of that key."""
+    where = " WHERE namespace = ? AND owner = ? AND name = ? AND ended_at IS NULL"
+    row = db.execute(SQL["job_columns"] + where, (key.namespace, key.owner, key.name)).fetchone()
+    return None if row is None else job_record(decoder, row)
+
+
+def gone_rows(record: JobRecord, plan: Plan, now: datetime, entropy: Entropy) -> list[dict[str, Any]]:
+    """Rows of instants that became no run: one for each stretch of one fate."""
+    return [
+        {
+            "id": run_id(now, entropy(10)).hex,
+            "job": record.id,
+            "seq": gone.seq,
+            "cause": Cause.SCHEDULE,
+            "for": to_us(gone.first),
+            "to": to_us(gone.last) if gone.instants > 1 else None,
+            "instants": gone.instants,
+            "state": gone.state,
+            "reason": gone.reason,
+            "queue": record.job.queue,
+            "attempt": 0,
+            "fence": 0,
+            "revision": record.revision,
+            "ended": to_us(now),
+        }
+        for gone in plan.gone
+    ]
+
+
+def insert_runs(db: apsw.Connection, rows: Sequence[dict[str, Any]], now: datetime) -> None:
+    """Writes rows of runs."""
+    if rows:
+        sql(db, "insert_runs", {"runs": dumps(rows), "now": to_us(now)})
+
+
+def release(db: apsw.Connection, ended: Iterable[Row], now: datetime) -> datetime | None:
+    """Counts ended runs on their jobs and lets those go on; the earliest instant at which one of them is due.
+
+    ``ended`` are rows of (id, job_id, state, attempt, scheduled_for, run_at, ended_at).
+    """
+    jobs: dict[int, dict[str, Any]] = {}
+    for _, job_id, state, attempt, scheduled_for, _, ended_at in ended:
+        job = jobs.setdefault(
+            job_id, {"job": job_id, "ended": 0, "succeeded": 0, "failed": 0, "promoted": 0, "last": None}
+        )
+        job["ended"] += 1
+        if state in _ENDS_AS:
+            job[_ENDS_AS[RunState(state)]] += 1
+            job["last"] = last_run_text(scheduled_for, state, attempt, ended_at)
+    if not jobs:
+        return None
+    times = {"jobs": dumps(list(jobs.values())), "now": to_us(now)}
+    promoted = sql(db, "promote", times)
+    for (job_id,) in promoted:
+        jobs[job_id]["promoted"] += 1
+    if promoted:
+        times["jobs"] = dumps(list(jobs.values()))
+    due = [plan_at for (plan_at,) in sql(db, "release", times) if plan_at is not None]
+    if promoted:
+        return now
+    return from_us(min(due)) if due else None

@@ -1,0 +1,112 @@
+"""Between rows and the nouns of core."""
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any, cast
+from uuid import UUID
+
+import apsw
+import msgspec
+
+from wakeful.core.codec import Decoder, from_us
+from wakeful.core.job import JobKey, JobRecord, JobState, LastRun
+from wakeful.core.run import Cause, Run, RunState
+
+Row = Sequence[Any]
+
+RUN_COLUMNS = (
+    "id, job_id, seq, cause, scheduled_for, scheduled_to, instants, state, reason, queue, run_at, attempt, fence, "
+    "revision, claimed_by, errors, created_at, started_at, ended_at"
+)
+
+
+def _load_statements() -> dict[str, str]:
+    text = files("wakeful.stores.sqlite").joinpath("queries.sql").read_text(encoding="utf-8")
+    _, *parts = re.split(r"^-- (\w+) --\n", text.replace("{run_columns}", RUN_COLUMNS), flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+SQL = _load_statements()
+
+
+def sql(db: apsw.Connection, name: str, values: Mapping[str, Any] | None = None) -> list[Row]:
+    """Executes a named statement; all its rows."""
+    return cast(list[Row], db.execute(SQL[name], values).fetchall())
+
+
+def dumps(value: Any) -> str:
+    """JSON text for ``json_each``."""
+    return msgspec.json.encode(value).decode()
+
+
+def _instant(value: int | None) -> Any:
+    return None if value is None else from_us(value)
+
+
+def last_run(text: str | None) -> LastRun | None:
+    """What ``last_run_text`` wrote."""
+    if text is None:
+        return None
+    scheduled_for, state, attempts, ended_at = msgspec.json.decode(text)
+    return LastRun(from_us(scheduled_for), state, attempts, from_us(ended_at))
+
+
+def last_run_text(scheduled_for: int, state: str, attempts: int, ended_at: int) -> str:
+    """The newest ended run as it lies on its job's row."""
+    return dumps([scheduled_for, state, attempts, ended_at])
+
+
+def job_record(decoder: Decoder, row: Row) -> JobRecord:
+    """A row of ``job_columns``.
+
+    Raises:
+        Exception: whatever the definition's decoding raises; the caller parks the job.
+    """
+    key = JobKey(row[1], row[2], row[3])
+    return JobRecord(
+        id=row[0],
+        job=decoder.job(key, row[8], row[9], row[6], row[7]),
+        revision=row[4],
+        state=JobState(row[5]),
+        next_due_at=_instant(row[10]),
+        seq=row[11],
+        active=row[12],
+        succeeded=row[13],
+        failed=row[14],
+        not_run=row[15],
+        busy_at=_instant(row[16]),
+        free_at=_instant(row[17]),
+        last_run=last_run(row[18]),
+        created_at=from_us(row[19]),
+        ended_at=_instant(row[20]),
+    )
+
+
+def run_of(row: Row) -> Run:
+    """A row of ``RUN_COLUMNS``."""
+    return Run(
+        id=UUID(bytes=row[0]),
+        job_id=row[1],
+        seq=row[2],
+        cause=Cause(row[3]),
+        scheduled_for=from_us(row[4]),
+        scheduled_to=_instant(row[5]),
+        instants=row[6],
+        state=RunState(row[7]),
+        reason=row[8],
+        queue=row[9],
+        run_at=_instant(row[10]),
+        attempt=row[11],
+        fence=row[12],
+        revision=row[13],
+        claimed_by=row[14],
+        errors=() if row[15] is None else tuple(_error(error) for error in msgspec.json.decode(row[15])),
+        created_at=from_us(row[16]),
+        started_at=_instant(row[17]),
+        ended_at=_instant(row[18]),
+    )
+
+
+def _error(error: dict[str, Any]) -> dict[str, Any]:
+    return {**error, "at": from_us(error["at"])}

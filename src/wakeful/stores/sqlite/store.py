@@ -1,0 +1,257 @@
+"""The store's port on one SQLite file. The writer's thread writes; another, with its own connection, reads."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+import apsw
+import msgspec
+
+from wakeful.core.codec import Decoder, Zones
+from wakeful.core.errors import ErrorCode, WakefulError
+from wakeful.core.job import Job, JobKey, JobRecord, JobState
+from wakeful.core.ports import (
+    Claimed,
+    Entropy,
+    Heartbeat,
+    JobQuery,
+    NewRun,
+    Node,
+    NodeId,
+    Page,
+    Put,
+    Retention,
+    Room,
+    RunQuery,
+    Settled,
+)
+from wakeful.core.run import Run
+from wakeful.core.settlement import Settlement
+from wakeful.stores.sqlite import claims, definitions, ledger, settling, upkeep
+from wakeful.stores.sqlite.rows import SQL, Row, dumps, job_record, run_of, sql
+from wakeful.stores.sqlite.writer import Prepare, Work, Writer
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_MS = 5_000
+CACHE_KIB = 32 * 1024
+# How often another process's commits are looked for: 50 Hz costs under half a percent of a core.
+CHANGES_EVERY_S = 0.02
+
+
+class SqliteStore:
+    """Keeps everything in one file; several processes may share it."""
+
+    def __init__(self, path: Path, zones: Zones, entropy: Entropy) -> None:
+        """Opens the file, made if missing and brought to the newest schema. Call it with the event loop running.
+
+        Raises:
+            WakefulError: ``STORE_UNUSABLE`` if the file is no store of ours, damaged, newer, or not to be opened.
+        """
+        self._decoder = Decoder(zones)
+        self._entropy = entropy
+        self._place = [0]
+        try:
+            db = _connect(path)
+            _migrate(db, path)
+            self._reader_db = _connect(path)
+        except apsw.Error as error:
+            raise WakefulError(ErrorCode.STORE_UNUSABLE, f"can't use {path} as a store: {error}") from error
+        self._writer = Writer(db, asyncio.get_running_loop())
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="wakeful-reader")
+
+    async def _write(self, work: Work, item: Any, prepare: Prepare | None = None) -> Any:
+        result = await self._writer.submit(work, item, prepare)
+        if isinstance(result, WakefulError):
+            raise result
+        return result
+
+    async def _read(self, function: Callable[[apsw.Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._reader, function, self._reader_db)
+
+    async def put_job(self, job: Job, how: Put, now: datetime) -> JobRecord:
+        """Stores a definition."""
+        item = definitions.PutItem.of(job, how, now)
+        if how is Put.EDIT:
+            return await self._write(definitions.edit_jobs, (item, self._decoder))  # type: ignore[no-any-return]
+        return await self._write(definitions.put_jobs, item)  # type: ignore[no-any-return]
+
+    async def get_job(self, key: JobKey) -> JobRecord | None:
+        """The unended job of that key."""
+        return await self._read(lambda db: ledger.find(db, key, self._decoder))
+
+    async def list_jobs(self, query: JobQuery) -> Page[JobRecord]:
+        """In byte order of (namespace, owner, name), then id."""
+        return await self._read(lambda db: self._list_jobs(db, query))
+
+    def _list_jobs(self, db: apsw.Connection, query: JobQuery) -> Page[JobRecord]:
+        where, values = _job_conditions(query)
+        statement = f"{SQL['job_columns']} WHERE {where} ORDER BY namespace, owner, name, id LIMIT :limit"
+        rows: list[Row] = list(db.execute(statement, {**values, "limit": query.limit + 1}))
+        page = [job_record(self._decoder, row) for row in rows[: query.limit]]
+        more = len(rows) > query.limit
+        return Page(page, _job_cursor(rows[query.limit - 1]) if more else None)
+
+    async def end_jobs(self, query: JobQuery, state: JobState, now: datetime) -> int:
+        """Ends every unended job that the query names."""
+        return await self._write(definitions.end_jobs, definitions.EndItem(query, state, now))  # type: ignore[no-any-return]
+
+    async def set_state(self, key: JobKey, state: JobState, now: datetime) -> JobRecord:
+        """Pauses or resumes."""
+        item = definitions.StateItem(key, state, now, self._decoder, self._entropy)
+        return await self._write(definitions.set_states, item)  # type: ignore[no-any-return]
+
+    async def add_runs(self, key: JobKey, runs: Sequence[NewRun], now: datetime) -> Sequence[UUID]:
+        """Adds runs beside the schedule."""
+        return await self._write(upkeep.add_runs, upkeep.AddItem(key, runs, now, self._decoder))  # type: ignore[no-any-return]
+
+    async def get_run(self, run: UUID) -> Run | None:
+        """The run of that id."""
+        rows = await self._read(lambda db: sql(db, "get_run", {"id": run.bytes}))
+        return run_of(rows[0]) if rows else None
+
+    async def list_runs(self, query: RunQuery) -> Page[Run]:
+        """Newest first."""
+        rows = await self._read(lambda db: _list_runs(db, query))
+        page = [run_of(row) for row in rows[: query.limit]]
+        return Page(page, page[-1].id.hex if len(rows) > query.limit else None)
+
+    async def heartbeat(self, node: Node, now: datetime) -> Heartbeat:
+        """Renews the node's lease, and takes the claimed runs of dead nodes back."""
+        return await self._write(upkeep.heartbeat, upkeep.BeatItem(node, now))  # type: ignore[no-any-return]
+
+    async def leave(self, node: NodeId) -> None:
+        """Gives back what the node still holds, and forgets the node."""
+        await self._write(upkeep.leave, node)
+
+    async def claim_due(self, node: NodeId, rooms: Mapping[str, Room], now: datetime) -> Claimed:
+        """Takes what is due in these queues."""
+        item = claims.ClaimItem(node, rooms, now, self._decoder, self._entropy)
+        return await self._write(claims.claim, item, claims.prepare_claim)  # type: ignore[no-any-return]
+
+    async def settle(self, settlements: Sequence[Settlement], now: datetime) -> Settled:
+        """Writes what became of runs."""
+        return await self._write(settling.settle, settling.SettleItem(settlements, now))  # type: ignore[no-any-return]
+
+    async def prune(self, keep: Retention, now: datetime) -> int:
+        """Removes a bounded number of the oldest ended rows."""
+        return await self._write(upkeep.prune, upkeep.PruneItem(keep, now, self._place))  # type: ignore[no-any-return]
+
+    async def changes(self) -> AsyncIterator[None]:
+        """Yields whenever another process has committed."""
+        seen = await self._version()
+        while True:
+            await asyncio.sleep(CHANGES_EVERY_S)
+            version = await self._version()
+            if version != seen:
+                seen = version
+                yield
+
+    async def _version(self) -> int:
+        # Asked on the writer's connection, which does not count its own commits.
+        return await self._writer.submit(_nothing, None, _data_version)  # type: ignore[no-any-return]
+
+    async def close(self) -> None:
+        """Waits for what is being written and lets the file go."""
+        await asyncio.get_running_loop().run_in_executor(None, self._writer.close)
+        self._reader.shutdown()
+        self._reader_db.close()
+
+
+def _connect(path: Path) -> apsw.Connection:
+    db = apsw.Connection(str(path))
+    db.set_busy_timeout(BUSY_TIMEOUT_MS)
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        f"cache_size = -{CACHE_KIB}",
+        "journal_size_limit = 67108864",
+        "temp_store = MEMORY",
+    ):
+        db.execute(f"PRAGMA {pragma}")
+    return db
+
+
+def _migrate(db: apsw.Connection, path: Path) -> None:
+    scripts = sorted(
+        (int(entry.name[:4]), entry.read_text(encoding="utf-8"))
+        for entry in files("wakeful.stores.sqlite").joinpath("migrations").iterdir()
+        if entry.name.endswith(".sql")
+    )
+    newest = scripts[-1][0]
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        version = _pragma(db, "user_version")
+        if version > newest:
+            raise WakefulError(
+                ErrorCode.STORE_UNUSABLE,
+                f"{path} was written by a newer wakeful (schema {version}; this one knows {newest}): upgrade wakeful",
+            )
+        for number, script in scripts:
+            if number > version:
+                db.execute(script)
+                db.execute(f"PRAGMA user_version = {number}")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _pragma(db: apsw.Connection, name: str) -> int:
+    ((value,),) = db.execute(f"PRAGMA {name}").fetchall()
+    return cast(int, value)
+
+
+def _nothing(_: apsw.Connection, items: Sequence[Any]) -> Sequence[None]:
+    return [None] * len(items)
+
+
+def _data_version(db: apsw.Connection, _: None) -> int:
+    return _pragma(db, "data_version")
+
+
+def _job_conditions(query: JobQuery) -> tuple[str, dict[str, Any]]:
+    values: dict[str, Any] = {}
+    conditions = ["true"] if query.ended else ["ended_at IS NULL"]
+    for column in ("namespace", "owner", "name"):
+        value = getattr(query, column)
+        if value is not None:
+            conditions.append(f"{column} = :{column}")
+            values[column] = value
+    if query.name_prefix:
+        conditions.append("name >= :low AND name < :high")
+        values |= {"low": query.name_prefix, "high": query.name_prefix + definitions.LAST_CHARACTER}
+    if query.after is not None:
+        conditions.append("(namespace, owner, name, id) > (:ns_after, :owner_after, :name_after, :id_after)")
+        places = ("ns_after", "owner_after", "name_after", "id_after")
+        values |= dict(zip(places, _cursor_parts(query.after), strict=True))
+    return " AND ".join(conditions), values
+
+
+def _job_cursor(row: Row) -> str:
+    return dumps([row[1], row[2], row[3], row[0]]).encode().hex()
+
+
+def _cursor_parts(cursor: str) -> list[Any]:
+    try:
+        parts = msgspec.json.decode(bytes.fromhex(cursor), type=list)
+        if len(parts) == 4:
+            return parts
+    except (ValueError, msgspec.DecodeError):
+        pass
+    raise WakefulError(ErrorCode.INVALID_JOB, "the cursor is not one that a page of jobs gave")
+
+
+def _list_runs(db: apsw.Connection, query: RunQuery) -> list[Row]:
+    values: dict[str, Any] = {"after": bytes.fromhex(query.after) if query.after else None, "limit": query.limit + 1}
+    if query.job_id is not None:
+        return sql(db, "runs_of_job", {**values, "job_id": query.job_id})
+    if query.key is not None:
+        key = {"namespace": query.key.namespace, "owner": query.key.owner, "name": query.key.name}
+        return sql(db, "runs_of_key", {**values, **key})
+    return sql(db, "recent_runs", values)
