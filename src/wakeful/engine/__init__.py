@@ -1,0 +1,5 @@
+"""What time makes happen: claims at the instant, delivery, settlement, leases, pruning."""
+
+from wakeful.engine.engine import Engine
+
+__all__ = ["Engine"]
