@@ -1,0 +1,1 @@
+"""Targets: how a run reaches what it invokes. One module a kind."""
