@@ -1,0 +1,1 @@
+"""Dapr's Jobs API, as a sidecar serves it to its app."""

@@ -1,0 +1,43 @@
+"""An HTTP answer, and the plain errors that are answers."""
+
+from typing import NamedTuple
+
+import msgspec
+
+_ECHO_LIMIT = 200
+_MESSAGE_LIMIT = 400
+
+
+class Answer(NamedTuple):
+    """One HTTP response; an empty body goes out without a content type."""
+
+    status: int
+    body: bytes = b""
+    content_type: bytes = b"application/json"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Refused(Exception):  # noqa: N818 - it carries an answer, not a fault
+    """Ends a request with ``answer``."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+def clip(text: str, limit: int = _ECHO_LIMIT) -> str:
+    """The beginning of a text that may be anything: no answer and no log line grows with its input."""
+    # A lone surrogate has no UTF-8; it can come in as an escape.
+    clean = text[:limit].encode("utf-8", "backslashreplace").decode()
+    return clean if len(text) <= limit else clean + "…"
+
+
+def simple(status: int, code: str, message: str, *headers: tuple[bytes, bytes]) -> Answer:
+    """An error of the API itself: code and message only (dapr pkg/messages/api_error.go)."""
+    body = {"errorCode": code, "message": clip(message, _MESSAGE_LIMIT)}
+    return Answer(status, msgspec.json.encode(body), headers=headers)
+
+
+def malformed(reason: str, status: int = 400) -> Answer:
+    """The body is not what the API takes."""
+    return simple(status, "ERR_MALFORMED_REQUEST", f"failed deserializing HTTP body: {reason}")
