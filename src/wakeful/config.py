@@ -1,0 +1,71 @@
+"""One frozen Config, from flags and environment."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import unquote
+
+import platformdirs
+
+
+class ConfigError(Exception):
+    """A setting that can't be; the message says which, and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a node needs to know. Port 0 is any free one; without ``app_port`` the app can't be called: its jobs wait."""
+
+    app_id: str
+    app_port: int | None
+    namespace: str
+    http_port: int
+    port: int
+    address: str
+    store: Path
+    app_timeout: timedelta
+    api_token: str | None = field(repr=False)
+    app_token: str | None = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.app_id.strip() or "/" in self.app_id:
+            raise ConfigError(f"--app-id {self.app_id!r}: an id is not empty and has no '/'")
+        if self.app_timeout <= timedelta(0):
+            raise ConfigError("--app-timeout: a positive number of seconds")
+        for flag, port in (("--app-port", self.app_port), ("--dapr-http-port", self.http_port), ("--port", self.port)):
+            if port is not None and not 0 <= port <= 65535:
+                raise ConfigError(f"{flag} {port}: a port is a number from 0 to 65535")
+        if not is_loopback(self.address) and not self.api_token:
+            raise ConfigError(
+                f"--listen-address {self.address}: others could reach this node; set DAPR_API_TOKEN, or bind 127.0.0.1"
+            )
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches the address."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def store_path(url: str | None, environment: Mapping[str, str]) -> Path:
+    """The file of a store's URL: ``sqlite:///file.db`` from here, ``sqlite:////file.db`` from the root.
+
+    Without one, ``WAKEFUL_STORE``; without that, ``wakeful.db`` in the user's state folder, which is made.
+
+    Raises:
+        ConfigError: the URL is none of a store.
+    """
+    url = url or environment.get("WAKEFUL_STORE")
+    if url is None:
+        return platformdirs.user_state_path("wakeful", appauthor=False, ensure_exists=True) / "wakeful.db"
+    scheme, slashes, rest = url.partition(":///")
+    if scheme != "sqlite" or not slashes or not rest:
+        raise ConfigError(f"--store {url!r}: a store is sqlite:///file.db, or sqlite:////absolute/path/file.db")
+    path = Path(unquote(rest)).absolute()
+    if not path.parent.is_dir():
+        raise ConfigError(f"--store {url!r}: there is no folder {path.parent}")
+    return path

@@ -1,0 +1,119 @@
+"""The command ``wakeful``: lends its commands the rooms they need."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from wakeful import __version__
+from wakeful.config import Config, ConfigError, store_path
+from wakeful.core.errors import WakefulError
+from wakeful.faces.cli.app import EXIT_CODES, FAILURE, OK, USAGE, Doors, NodeOptions, build
+from wakeful.scheduler import Scheduler
+
+OWN_PORT = 7710
+APP_GRACE = timedelta(seconds=5)
+
+
+def main() -> None:
+    """Runs the command line."""
+    # What the app and the node print must be seen at once, in a pipe too.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    cli = build(Doors(__version__, _open_scheduler, _serve, _run))
+    try:
+        sys.exit(cli())
+    except ConfigError as error:
+        _fail(str(error), USAGE)
+    except WakefulError as error:
+        _fail(error.message, EXIT_CODES[error.code])
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"wakeful: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _config(options: NodeOptions, own_port: int) -> Config:
+    return Config(
+        app_id=options.app_id,
+        app_port=options.app_port,
+        namespace=options.namespace,
+        http_port=options.dapr_http_port,
+        port=own_port if options.port is None else options.port,
+        address=options.listen_address,
+        store=store_path(options.store, os.environ),
+        app_timeout=timedelta(seconds=options.app_timeout),
+        api_token=os.environ.get("DAPR_API_TOKEN") or None,
+        app_token=os.environ.get("APP_API_TOKEN") or None,
+    )
+
+
+@asynccontextmanager
+async def _open_scheduler(url: str | None) -> AsyncIterator[Scheduler]:
+    # The rooms are imported here and below so that --help and --version stay quick.
+    from wakeful.node import open_scheduler  # noqa: PLC0415
+
+    async with open_scheduler(store_path(url, os.environ)) as scheduler:
+        yield scheduler
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+async def _serve(options: NodeOptions) -> int:
+    from wakeful.node import running, until_signal  # noqa: PLC0415
+
+    _log_to_stderr()
+    config = _config(options, OWN_PORT)
+    told = asyncio.create_task(until_signal())
+    async with running(config) as ports:
+        print(
+            f"ℹ️  wakeful serves {config.app_id}. HTTP Port: {ports.http}. Own API: {ports.own}. Store: {config.store}"
+        )
+        await told
+    return OK
+
+
+async def _run(options: NodeOptions, command: tuple[str, ...]) -> int:
+    from wakeful.app_process import AppProcess  # noqa: PLC0415
+    from wakeful.node import running, until_signal  # noqa: PLC0415
+
+    _log_to_stderr()
+    config = _config(options, 0)
+    told = asyncio.create_task(until_signal())
+    async with running(config) as ports:
+        print(f"ℹ️  Starting wakeful with id {config.app_id}. HTTP Port: {ports.http}. Own API: {ports.own}")
+        environment = {
+            "APP_ID": config.app_id,
+            "APP_PORT": "" if config.app_port is None else str(config.app_port),
+            "DAPR_HTTP_PORT": str(ports.http),
+            "DAPR_HTTP_ENDPOINT": f"http://127.0.0.1:{ports.http}",
+            "WAKEFUL_PORT": str(ports.own),
+        }
+        try:
+            app = await AppProcess.start(command, environment)
+        except OSError as error:
+            print(f"wakeful: can't start {command[0]!r}: {error.strerror}", file=sys.stderr)
+            return FAILURE
+        print("✅  You're up and running! Both wakeful and your app logs will appear here.")
+        ended = asyncio.create_task(app.wait())
+        await asyncio.wait((ended, told), return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            return _app_ended(ended.result())
+    # The node has settled what was in flight; now the app may go.
+    await app.stop(APP_GRACE)
+    ended.cancel()
+    return OK
+
+
+def _app_ended(code: int) -> int:
+    if code == 0:
+        print("✅  Exited App successfully")
+        return OK
+    print(f"❌  The App process exited with {'signal' if code < 0 else 'status'} {abs(code)}", file=sys.stderr)
+    return code if code > 0 else 128 - code

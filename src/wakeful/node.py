@@ -1,0 +1,162 @@
+"""A node: the rooms opened and connected, its servers, and their end."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from wakeful import __version__, zones
+from wakeful.clock import SystemClock
+from wakeful.config import Config, ConfigError
+from wakeful.core.job import app_queue
+from wakeful.engine import Engine
+from wakeful.faces.dapr.http import DaprHttp
+from wakeful.faces.dapr.sidecar import AppConnection, Sidecar
+from wakeful.faces.rest.http import rest_app
+from wakeful.scheduler import Scheduler
+from wakeful.stores.sqlite import SqliteStore
+from wakeful.targets.http import HttpApp
+
+log = logging.getLogger("wakeful")
+
+# How long what is in flight may take to end after SIGTERM.
+GRACE = timedelta(seconds=10)
+# Callbacks to one app at a time.
+APP_LIMIT = 256
+# The writer's thread and the event loop hand the interpreter to each other this often.
+SWITCH_INTERVAL_S = 0.0005
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports that were bound."""
+
+    http: int
+    own: int
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the signals to the node."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def open_scheduler(path: Path) -> AsyncIterator[Scheduler]:
+    """A scheduler without an engine: for looking, and for changing what other nodes run."""
+    store = SqliteStore(path, zones.load_zone, os.urandom)
+    try:
+        yield Scheduler(store, SystemClock())
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def running(config: Config) -> AsyncIterator[Ports]:
+    """A whole node, from its first claim to its last settlement.
+
+    Raises:
+        ConfigError: a port is taken.
+        WakefulError: the store can't be used.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    with contextlib.ExitStack() as sockets:
+        http = sockets.enter_context(_bound(config.address, config.http_port, "--dapr-http-port"))
+        own = sockets.enter_context(_bound(config.address, config.port, "--port"))
+        ports = Ports(http.getsockname()[1], own.getsockname()[1])
+        store = SqliteStore(config.store, zones.load_zone, os.urandom)
+        engine = Engine(store, SystemClock(), os.urandom, f"{socket.gethostname()}:{os.getpid()}")
+        scheduler = Scheduler(store, SystemClock(), engine)
+        servers = _serve(http, DaprHttp(scheduler, _sidecar(config), zones.load_zone))
+        own_servers = _serve(own, rest_app(scheduler, _facts(config)))
+        app = _attach(scheduler, config)
+        engine.start()
+        try:
+            async with servers, own_servers:
+                yield ports
+                # New requests are refused first; then what is in flight ends.
+            await engine.stop(GRACE)
+        finally:
+            if app is not None:
+                await app.aclose()
+            await store.close()
+
+
+def _sidecar(config: Config) -> Sidecar:
+    connection = None if config.app_port is None else AppConnection(config.app_port)
+    return Sidecar(config.app_id, config.namespace, __version__, config.api_token, lambda: connection)
+
+
+def _facts(config: Config) -> dict[str, str]:
+    return {"version": __version__, "tzdata": zones.VERSION, "store": str(config.store)}
+
+
+def _attach(scheduler: Scheduler, config: Config) -> HttpApp | None:
+    if config.app_port is None:
+        return None
+    app = HttpApp("127.0.0.1", config.app_port, config.app_timeout, config.app_token)
+    scheduler.attach(app_queue(config.namespace, config.app_id), app, APP_LIMIT)
+    return app
+
+
+@contextmanager
+def _bound(address: str, port: int, flag: str) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((address, port))
+        except OSError as error:
+            raise ConfigError(f"{flag} {port}: can't listen on {address}: {error.strerror}") from error
+        bound.listen(1024)
+        yield bound
+
+
+@asynccontextmanager
+async def _serve(bound: socket.socket, app: Any) -> AsyncIterator[None]:
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        log_config=None,
+        lifespan="off",
+        loop="none",
+        http="httptools",
+        ws="none",
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[bound]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+async def until_signal() -> str:
+    """Waits for SIGINT or SIGTERM; its name."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[str] = loop.create_future()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _tell, told, number.name)
+    return await told
+
+
+def _tell(told: "asyncio.Future[str]", name: str) -> None:
+    if not told.done():
+        told.set_result(name)
