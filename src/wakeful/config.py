@@ -16,7 +16,7 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a node needs to know. Port 0 is any free one; without ``app_port`` the app can't be called: its jobs wait."""
+    """What a node needs to know. Port 0 is any free one; without ``app_port`` the app's jobs wait."""
 
     app_id: str
     app_port: int | None

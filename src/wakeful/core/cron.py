@@ -382,7 +382,7 @@ def _stretches(zone: tzinfo, block: int) -> tuple[_Stretch, ...]:
     found: list[_Stretch] = []
     for begin, stop in pairwise([start, *changes, end]):
         offset = _offset(zone, begin)
-        reached = max(found[-1].reached, begin + found[-1].offset) if found else begin + offset
+        reached = begin + (found[-1].offset if found else offset)
         found.append(_Stretch(begin, stop, offset, reached))
     return tuple(found)
 

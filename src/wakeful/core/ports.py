@@ -179,7 +179,7 @@ class Store(Protocol):
         """Renews the node's lease, and takes the claimed runs of dead nodes back."""
         ...
 
-    async def leave(self, node: NodeId) -> None:
+    async def leave(self, node: NodeId, now: datetime) -> None:
         """Gives back what the node still holds, at once, and forgets the node."""
         ...
 

@@ -127,7 +127,7 @@ class Engine:
         self._tasks = []
         try:
             await self._settle_now()
-            await self._store.leave(self._node_id)
+            await self._store.leave(self._node_id, self._clock.now())
         except WakefulError as error:
             log.warning("left without saying so: %s", error)
 
@@ -253,7 +253,9 @@ class Engine:
             if isinstance(outcome, Unavailable):
                 place.probe()
         except asyncio.CancelledError:
-            outcome = Unavailable("detached")
+            # Something may have gone out already: what may run only once is not given to another.
+            cut = "the delivery was cut off"
+            outcome = Failed(cut) if claim.job.at_most_once else Unavailable(cut)
         except Exception as error:
             # A target's bug must cost one attempt, not the engine.
             log.exception("delivering run %s failed inside its target", claim.run.id)

@@ -135,12 +135,12 @@ class HttpClient:
             raise NotSentError(f"no connection to {self._origin} within {limit_s:g} s") from error
         except (OSError, UnicodeError) as error:  # UnicodeError: a host that can't be a DNS name
             raise NotSentError(f"no connection to {self._origin}: {error}") from error
-        if connection.leads_back:
-            connection.reset()
-            raise NotSentError(f"no connection to {self._origin}: nobody listens there")
         if not connection.usable:
             connection.close()
             raise NotSentError(f"no connection to {self._origin}: it was closed at once")
+        if connection.leads_back:
+            connection.reset()
+            raise NotSentError(f"no connection to {self._origin}: nobody listens there")
         return connection
 
     def _keep(self, connection: "_Connection") -> None:
@@ -306,7 +306,7 @@ class _Connection(asyncio.Protocol):
     def _finish(self) -> None:
         answer, self._answer = self._answer, None
         # A server may answer before it has read the request. What it did not take of it must not stay in the pipe.
-        if self._reusable and self._transport.get_write_buffer_size() == 0 and not self._transport.is_closing():
+        if self._reusable and self.usable and self._transport.get_write_buffer_size() == 0:
             self._keep(self)
         else:
             self._transport.abort()

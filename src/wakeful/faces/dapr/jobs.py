@@ -165,8 +165,8 @@ def _uint32(name: str, raw: Raw) -> int | None:
     number = _decode_string(raw) if literal.startswith('"') else literal
     if len(number) <= 64 and _NUMBER.fullmatch(number) and not number.startswith("-"):
         value = Decimal(number)
-        # The exponent is looked at first: 1e9999 would become an integer of ten thousand digits.
-        if value.adjusted() < 10 and value == value.to_integral_value() and value <= _UINT32_MAX:
+        # Compared as a decimal: as an integer, 1e9999 would have ten thousand digits.
+        if value <= _UINT32_MAX and value == value.to_integral_value():
             return int(value)
     raise ValueError(f"invalid value for uint32 field {name}: {clip(literal)}")
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import apsw
 
@@ -11,8 +12,8 @@ from wakeful.core.codec import Decoder, from_us, to_us
 from wakeful.core.job import Job, JobRecord
 from wakeful.core.planning import Plan, plan
 from wakeful.core.ports import Claim, Claimed, Entropy, NodeId, Room
-from wakeful.core.run import ON_TIME, Cause, Run, RunState, run_id
-from wakeful.stores.sqlite.ledger import gone_rows, insert_runs
+from wakeful.core.run import ON_TIME, Cause, Run, RunState
+from wakeful.stores.sqlite.ledger import gone_rows, insert_runs, new_ids
 from wakeful.stores.sqlite.rows import SQL, Row, dumps, job_record, run_of, sql
 
 # What is on time goes first, but leaves this part of the room to what is late: nothing starves.
@@ -44,30 +45,33 @@ def prepare_claim(db: apsw.Connection, item: ClaimItem) -> Claimed | None:
             continue
         if first > now:
             wakes.append(first)
-        else:
-            _read_queue(db, item, queue, first)
+        elif not _read_queue(db, item, queue, first):
+            # Due, and not to be had now.
+            wakes.append(first)
     if item.ready or item.planned or item.unreadable:
         return None
     return Claimed((), from_us(min(wakes)) if wakes else None)
 
 
-def _read_queue(db: apsw.Connection, item: ClaimItem, queue: str, first: int) -> None:
+def _read_queue(db: apsw.Connection, item: ClaimItem, queue: str, first: int) -> bool:
+    """Reads what of a queue may be taken; whether that is anything."""
     room = item.rooms[queue]
     now = to_us(item.now)
     late = to_us(item.now - ON_TIME)
     free = room.free
     if first > late:
-        _read_span(db, item, (queue, _LONG_AGO, now), free)
-        return
+        return _read_span(db, item, (queue, _LONG_AGO, now), free) > 0
     overdue = (queue, _LONG_AGO, late)
     allowed = min(room.late, free)
     reserved = min(allowed, max(1, free // LATE_SHARE))
     taken_late = _read_span(db, item, overdue, reserved)
     free -= taken_late
-    free -= _read_span(db, item, (queue, late, now), free)
+    taken = _read_span(db, item, (queue, late, now), free)
+    free -= taken
     more = min(allowed - taken_late, free)
     if taken_late == reserved and more > 0:
         _read_span(db, item, overdue, reserved + more)
+    return taken_late + taken > 0
 
 
 def _read_span(db: apsw.Connection, item: ClaimItem, span: tuple[str, int, int], room: int) -> int:
@@ -143,18 +147,20 @@ def _claim_planned(db: apsw.Connection, item: ClaimItem) -> list[Claim]:
     for record, planned in item.planned:
         if record.id not in moved:
             continue
-        rows.extend(gone_rows(record, planned, item.now, item.entropy))
+        ids = new_ids(len(planned.gone) + 1, item.now, item.entropy)
+        rows.extend(gone_rows(record, planned, item.now, ids))
         if planned.scheduled_for is not None:
-            run = _run(item, record, planned, planned.scheduled_for)
+            run = _run(item, record, planned, next(ids))
             rows.append(_row(run))
             claims.append(Claim(run, record.job))
     insert_runs(db, rows, item.now)
     return claims
 
 
-def _run(item: ClaimItem, record: JobRecord, planned: Plan, scheduled_for: datetime) -> Run:
+def _run(item: ClaimItem, record: JobRecord, planned: Plan, run_id: UUID) -> Run:
+    scheduled_for = planned.scheduled_for or item.now
     return Run(
-        id=run_id(item.now, item.entropy(10)),
+        id=run_id,
         job_id=record.id,
         seq=planned.run_seq,
         cause=Cause.SCHEDULE,

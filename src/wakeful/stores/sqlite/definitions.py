@@ -13,13 +13,11 @@ from wakeful.core.job import Job, JobKey, JobRecord, JobState
 from wakeful.core.planning import Plan, skip_through
 from wakeful.core.ports import Entropy, JobQuery, Put
 from wakeful.core.run import RunState
-from wakeful.stores.sqlite.ledger import find, gone_rows, insert_runs
+from wakeful.stores.sqlite.ledger import find, gone_rows, insert_runs, new_ids
 from wakeful.stores.sqlite.rows import dumps, sql
 
 # Data up to this size lies on the job's row.
 INLINE_DATA = 1024
-# The last code point: every name with a prefix sorts below the prefix followed by it.
-LAST_CHARACTER = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +187,21 @@ def _end(db: apsw.Connection, item: EndItem) -> int:
         "owner": query.owner,
         "name": query.name,
         "low": prefix,
-        "high": None if prefix is None else prefix + LAST_CHARACTER,
+        "high": None if prefix is None else after_prefix(prefix),
     }
     ended = sql(db, "end_jobs", which)
     _stop_runs(db, [job_id for job_id, active in ended if active], RunState.CANCELLED, item.state, item.now)
     return len(ended)
+
+
+def after_prefix(prefix: str) -> str | None:
+    """The first text, in byte order, above all that start with ``prefix``; ``None`` if there is none."""
+    head = prefix.rstrip("\U0010ffff")
+    if not head:
+        return None
+    last = ord(head[-1]) + 1
+    # Surrogates are no characters: after the last one below them comes the first above.
+    return head[:-1] + chr(0xE000 if last == 0xD800 else last)
 
 
 def _stop_runs(db: apsw.Connection, ids: Sequence[int], state: RunState, reason: JobState, now: datetime) -> None:
@@ -216,7 +224,8 @@ def _set_state(db: apsw.Connection, item: StateItem) -> JobRecord | WakefulError
     plan = Plan(None, None, (), record.next_due_at, record.seq)
     if item.state is JobState.ACTIVE:
         plan = skip_through(record, item.now, "paused")
-        insert_runs(db, gone_rows(record, plan, item.now, item.entropy), item.now)
+        ids = new_ids(len(plan.gone), item.now, item.entropy)
+        insert_runs(db, gone_rows(record, plan, item.now, ids), item.now)
     changes = {
         "id": record.id,
         "state": item.state,

@@ -1,8 +1,9 @@
 """Rows of runs, and what their ends do to their jobs; shared by all work that makes or ends runs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import apsw
 
@@ -23,11 +24,16 @@ def find(db: apsw.Connection, key: JobKey, decoder: Decoder) -> JobRecord | None
     return None if row is None else job_record(decoder, row)
 
 
-def gone_rows(record: JobRecord, plan: Plan, now: datetime, entropy: Entropy) -> list[dict[str, Any]]:
+def new_ids(count: int, now: datetime, entropy: Entropy) -> Iterator[UUID]:
+    """Ids of rows that one job gets at one instant: in their order."""
+    return iter(sorted(run_id(now, entropy(10)) for _ in range(count)))
+
+
+def gone_rows(record: JobRecord, plan: Plan, now: datetime, ids: Iterator[UUID]) -> list[dict[str, Any]]:
     """Rows of instants that became no run: one for each stretch of one fate."""
     return [
         {
-            "id": run_id(now, entropy(10)).hex,
+            "id": next(ids).hex,
             "job": record.id,
             "seq": gone.seq,
             "cause": Cause.SCHEDULE,
@@ -58,7 +64,7 @@ def release(db: apsw.Connection, ended: Iterable[Row], now: datetime) -> datetim
     ``ended`` are rows of (id, job_id, state, attempt, scheduled_for, run_at, ended_at).
     """
     jobs: dict[int, dict[str, Any]] = {}
-    for _, job_id, state, attempt, scheduled_for, _, ended_at in ended:
+    for _, job_id, state, attempt, scheduled_for, _, ended_at, *_ in ended:
         job = jobs.setdefault(
             job_id, {"job": job_id, "ended": 0, "succeeded": 0, "failed": 0, "promoted": 0, "last": None}
         )

@@ -108,12 +108,12 @@ UPDATE jobs SET seq = d.value->>'seq', next_due_at = d.value->>'next', not_run =
 RETURNING jobs.id
 
 -- insert_runs --
--- The rows of what was planned: runs, and instants that became none.
+-- Rows of runs, and of instants that became none; those of one call are a microsecond apart, and so keep their order.
 INSERT INTO runs(id, job_id, seq, cause, scheduled_for, scheduled_to, instants, state, reason, queue, run_at, attempt, fence,
                  revision, claimed_by, created_at, started_at, ended_at)
 SELECT unhex(value->>'id'), value->>'job', value->>'seq', value->>'cause', value->>'for', value->>'to', value->>'instants',
        value->>'state', value->>'reason', value->>'queue', value->>'run_at', value->>'attempt', value->>'fence',
-       value->>'revision', value->>'node', :now, value->>'started', value->>'ended'
+       value->>'revision', value->>'node', :now + coalesce(value->>'place', 0), value->>'started', value->>'ended'
   FROM json_each(:runs)
 
 -- park --
@@ -136,15 +136,17 @@ UPDATE runs SET
                                       '$[#]', json_object('attempt', runs.attempt, 'at', :now, 'error', d.value->>'error')) END
   FROM json_each(:items) d CROSS JOIN jobs j
  WHERE runs.id = unhex(d.value->>'id') AND runs.fence = d.value->>'fence' AND runs.state IN ('claimed', 'open') AND j.id = runs.job_id
-RETURNING runs.id, runs.job_id, runs.state, runs.attempt, runs.scheduled_for, runs.run_at, runs.ended_at
+RETURNING runs.id, runs.job_id, runs.state, runs.attempt, runs.scheduled_for, runs.run_at, runs.ended_at, runs.fence
 
 -- promote --
 -- Lets the oldest blocked runs of jobs that have room again wait for their claim.
 UPDATE runs SET state = 'waiting', run_at = :now
- WHERE id IN (SELECT id FROM (SELECT r.id, o.value->>'ended' ended, row_number() OVER (PARTITION BY r.job_id ORDER BY r.id) place
-                                 FROM json_each(:jobs) o CROSS JOIN runs r
-                                WHERE r.job_id = o.value->>'job' AND r.state = 'blocked')
-               WHERE place <= ended)
+ WHERE id IN (SELECT id FROM (SELECT r.id, o.value->>'ended' ended,
+                                      row_number() OVER (PARTITION BY r.job_id ORDER BY r.created_at, r.id) place,
+                                      j.max_running - j.active + (o.value->>'ended') room
+                                 FROM json_each(:jobs) o CROSS JOIN runs r CROSS JOIN jobs j
+                                WHERE r.job_id = o.value->>'job' AND r.state = 'blocked' AND j.id = r.job_id)
+               WHERE place <= min(ended, room))
 RETURNING job_id
 
 -- release --
@@ -152,7 +154,7 @@ RETURNING job_id
 UPDATE jobs SET active = active - (o.value->>'ended') + (o.value->>'promoted'),
        succeeded = succeeded + (o.value->>'succeeded'), failed = failed + (o.value->>'failed'),
        streak = CASE WHEN (o.value->>'succeeded') > 0 THEN 0 ELSE streak + (o.value->>'failed') END,
-       free_at = :now, last_run = coalesce(o.value->>'last', last_run),
+       free_at = CASE WHEN active >= max_running THEN :now ELSE free_at END, last_run = coalesce(o.value->>'last', last_run),
        plan_at = CASE WHEN state = 'active' AND active - (o.value->>'ended') + (o.value->>'promoted') < max_running
                       THEN next_due_at ELSE plan_at END,
        ended_at = CASE WHEN state = 'active' AND next_due_at IS NULL AND active - (o.value->>'ended') + (o.value->>'promoted') = 0
@@ -181,33 +183,39 @@ RETURNING id
 SELECT id, label, queues FROM nodes WHERE id <> :id AND lease_until >= :boot AND boot_id = :boot_id
 
 -- bury --
--- Declares dead the nodes whose lease ran out or whose machine started anew; long dead ones are forgotten.
-UPDATE nodes SET lease_until = 0 WHERE lease_until > 0 AND (lease_until < :boot OR boot_id <> :boot_id)
+-- Declares dead the nodes whose lease ran out or whose machine started anew.
+UPDATE nodes SET lease_until = -:now WHERE lease_until >= 0 AND (lease_until < :boot OR boot_id <> :boot_id)
 
 -- forget_nodes --
 -- Forgets nodes that died long ago.
-DELETE FROM nodes WHERE lease_until = 0 AND started_at < :before
+DELETE FROM nodes WHERE lease_until < 0 AND -lease_until < :before
 
--- reclaim --
--- Takes claimed runs back whose node does not live; what may run only once has failed.
-UPDATE runs SET fence = fence + 1, claimed_by = NULL,
-       state = CASE WHEN once THEN 'failed' ELSE 'waiting' END, reason = CASE WHEN once THEN 'lost_with_node' END,
-       attempt = CASE WHEN once THEN attempt ELSE attempt - 1 END,
-       run_at = CASE WHEN once THEN NULL ELSE :now END, ended_at = CASE WHEN once THEN :now END
-  FROM (SELECT r.id rid, coalesce(j.definition->>'at_most_once', 0) once FROM runs r JOIN jobs j ON j.id = r.job_id
-         WHERE r.state = 'claimed' AND r.claimed_by NOT IN (SELECT id FROM nodes WHERE lease_until >= :boot AND boot_id = :boot_id))
- WHERE runs.id = rid
+-- runs_of_the_dead --
+-- The claimed runs whose node does not live.
+SELECT id FROM runs WHERE state = 'claimed'
+   AND claimed_by NOT IN (SELECT id FROM nodes WHERE lease_until >= :boot AND boot_id = :boot_id)
+
+-- runs_unanswered --
+-- The runs whose own lease ran out: their answer did not come in time.
+SELECT id FROM runs WHERE lease_until < :now AND state IN ('claimed', 'open')
+
+-- runs_of_node --
+-- What a node holds.
+SELECT id FROM runs WHERE state = 'claimed' AND claimed_by = :node
+
+-- take_back --
+-- Lets runs wait again; what may run only once has failed, what lost its job ends with it.
+UPDATE runs SET fence = fence + 1, claimed_by = NULL, lease_until = NULL, state = t.state,
+       reason = CASE t.state WHEN 'failed' THEN 'lost_with_node' WHEN 'waiting' THEN NULL ELSE t.job_state END,
+       attempt = CASE t.state WHEN 'waiting' THEN attempt - :given_back ELSE attempt END,
+       run_at = CASE t.state WHEN 'waiting' THEN :now END,
+       ended_at = CASE t.state WHEN 'waiting' THEN NULL ELSE :now END
+  FROM (SELECT r.id run_id, j.state job_state,
+               CASE WHEN j.state = 'replaced' THEN 'superseded' WHEN j.ended_at IS NOT NULL THEN 'cancelled'
+                    WHEN j.definition->>'at_most_once' THEN 'failed' ELSE 'waiting' END state
+          FROM json_each(:ids) d CROSS JOIN runs r CROSS JOIN jobs j WHERE r.id = unhex(d.value) AND j.id = r.job_id) t
+ WHERE runs.id = t.run_id
 RETURNING runs.id, runs.job_id, runs.state, runs.attempt, runs.scheduled_for, runs.run_at, runs.ended_at
-
--- reopen --
--- Takes runs back whose answer did not come in time.
-UPDATE runs SET fence = fence + 1, claimed_by = NULL, lease_until = NULL, state = 'waiting', run_at = :now
- WHERE lease_until < :now AND state IN ('claimed', 'open')
-
--- give_back --
--- Returns what a node still holds when it leaves.
-UPDATE runs SET state = 'waiting', attempt = attempt - 1, fence = fence + 1, claimed_by = NULL
- WHERE state = 'claimed' AND claimed_by = :node
 
 -- delete_node --
 -- Forgets a node that left.
@@ -246,8 +254,8 @@ SELECT count(*) FROM runs WHERE ended_at IS NOT NULL
 DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT :most) RETURNING job_id
 
 -- long_histories --
--- Jobs with more ended runs than are kept of one, from a place on.
-SELECT id FROM jobs WHERE id > :after AND succeeded + failed + not_run > :keep ORDER BY id LIMIT :most
+-- Jobs with more runs than are kept of one.
+SELECT job_id FROM runs GROUP BY job_id HAVING count(*) > :keep LIMIT :most
 
 -- prune_job --
 -- Removes a job's oldest ended runs beyond the number kept of one.

@@ -33,8 +33,11 @@ def settle(db: apsw.Connection, items: Sequence[SettleItem]) -> Sequence[Settled
     columns = dumps([_columns(settlement) for settlement in settlements])
     rows = sql(db, "settle_runs", {"items": columns, "now": to_us(now), "most_errors": MOST_ERRORS})
     wake_at = end_runs(db, rows, now)
-    settled = {row[0] for row in rows}
-    return [Settled([s.run_id for s in item.settlements if s.run_id.bytes not in settled], wake_at) for item in items]
+    settled = {(row[0], row[7]) for row in rows}
+    return [
+        Settled([s.run_id for s in item.settlements if (s.run_id.bytes, s.fence) not in settled], wake_at)
+        for item in items
+    ]
 
 
 def end_runs(db: apsw.Connection, rows: Sequence[Row], now: datetime) -> datetime | None:

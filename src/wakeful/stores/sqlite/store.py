@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from uuid import UUID
 
 import apsw
@@ -33,13 +32,12 @@ from wakeful.core.ports import (
 from wakeful.core.run import Run
 from wakeful.core.settlement import Settlement
 from wakeful.stores.sqlite import claims, definitions, ledger, settling, upkeep
+from wakeful.stores.sqlite.opening import connect, open_database, pragma
 from wakeful.stores.sqlite.rows import SQL, Row, dumps, job_record, run_of, sql
 from wakeful.stores.sqlite.writer import Prepare, Work, Writer
 
 T = TypeVar("T")
 
-BUSY_TIMEOUT_MS = 5_000
-CACHE_KIB = 32 * 1024
 # How often another process's commits are looked for: 50 Hz costs under half a percent of a core.
 CHANGES_EVERY_S = 0.02
 
@@ -55,11 +53,9 @@ class SqliteStore:
         """
         self._decoder = Decoder(zones)
         self._entropy = entropy
-        self._place = [0]
         try:
-            db = _connect(path)
-            _migrate(db, path)
-            self._reader_db = _connect(path)
+            db = open_database(path)
+            self._reader_db = connect(path)
         except apsw.Error as error:
             raise WakefulError(ErrorCode.STORE_UNUSABLE, f"can't use {path} as a store: {error}") from error
         self._writer = Writer(db, asyncio.get_running_loop())
@@ -125,9 +121,9 @@ class SqliteStore:
         """Renews the node's lease, and takes the claimed runs of dead nodes back."""
         return await self._write(upkeep.heartbeat, upkeep.BeatItem(node, now))  # type: ignore[no-any-return]
 
-    async def leave(self, node: NodeId) -> None:
+    async def leave(self, node: NodeId, now: datetime) -> None:
         """Gives back what the node still holds, and forgets the node."""
-        await self._write(upkeep.leave, node)
+        await self._write(upkeep.leave, (node, now))
 
     async def claim_due(self, node: NodeId, rooms: Mapping[str, Room], now: datetime) -> Claimed:
         """Takes what is due in these queues."""
@@ -140,7 +136,8 @@ class SqliteStore:
 
     async def prune(self, keep: Retention, now: datetime) -> int:
         """Removes a bounded number of the oldest ended rows."""
-        return await self._write(upkeep.prune, upkeep.PruneItem(keep, now, self._place))  # type: ignore[no-any-return]
+        item = await self._read(lambda db: upkeep.look_for_excess(db, keep, now))
+        return await self._write(upkeep.prune, item)  # type: ignore[no-any-return]
 
     async def changes(self) -> AsyncIterator[None]:
         """Yields whenever another process has committed."""
@@ -163,56 +160,12 @@ class SqliteStore:
         self._reader_db.close()
 
 
-def _connect(path: Path) -> apsw.Connection:
-    db = apsw.Connection(str(path))
-    db.set_busy_timeout(BUSY_TIMEOUT_MS)
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        f"cache_size = -{CACHE_KIB}",
-        "journal_size_limit = 67108864",
-        "temp_store = MEMORY",
-    ):
-        db.execute(f"PRAGMA {pragma}")
-    return db
-
-
-def _migrate(db: apsw.Connection, path: Path) -> None:
-    scripts = sorted(
-        (int(entry.name[:4]), entry.read_text(encoding="utf-8"))
-        for entry in files("wakeful.stores.sqlite").joinpath("migrations").iterdir()
-        if entry.name.endswith(".sql")
-    )
-    newest = scripts[-1][0]
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        version = _pragma(db, "user_version")
-        if version > newest:
-            raise WakefulError(
-                ErrorCode.STORE_UNUSABLE,
-                f"{path} was written by a newer wakeful (schema {version}; this one knows {newest}): upgrade wakeful",
-            )
-        for number, script in scripts:
-            if number > version:
-                db.execute(script)
-                db.execute(f"PRAGMA user_version = {number}")
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
-
-
-def _pragma(db: apsw.Connection, name: str) -> int:
-    ((value,),) = db.execute(f"PRAGMA {name}").fetchall()
-    return cast(int, value)
-
-
 def _nothing(_: apsw.Connection, items: Sequence[Any]) -> Sequence[None]:
     return [None] * len(items)
 
 
 def _data_version(db: apsw.Connection, _: None) -> int:
-    return _pragma(db, "data_version")
+    return pragma(db, "data_version")
 
 
 def _job_conditions(query: JobQuery) -> tuple[str, dict[str, Any]]:
@@ -224,8 +177,8 @@ def _job_conditions(query: JobQuery) -> tuple[str, dict[str, Any]]:
             conditions.append(f"{column} = :{column}")
             values[column] = value
     if query.name_prefix:
-        conditions.append("name >= :low AND name < :high")
-        values |= {"low": query.name_prefix, "high": query.name_prefix + definitions.LAST_CHARACTER}
+        conditions.append("name >= :low AND (:high IS NULL OR name < :high)")
+        values |= {"low": query.name_prefix, "high": definitions.after_prefix(query.name_prefix)}
     if query.after is not None:
         conditions.append("(namespace, owner, name, id) > (:ns_after, :owner_after, :name_after, :id_after)")
         places = ("ns_after", "owner_after", "name_after", "id_after")
@@ -247,8 +200,15 @@ def _cursor_parts(cursor: str) -> list[Any]:
     raise WakefulError(ErrorCode.INVALID_JOB, "the cursor is not one that a page of jobs gave")
 
 
+def _run_cursor(cursor: str | None) -> bytes | None:
+    try:
+        return None if cursor is None else UUID(cursor).bytes
+    except ValueError:
+        raise WakefulError(ErrorCode.INVALID_JOB, "the cursor is not one that a page of runs gave") from None
+
+
 def _list_runs(db: apsw.Connection, query: RunQuery) -> list[Row]:
-    values: dict[str, Any] = {"after": bytes.fromhex(query.after) if query.after else None, "limit": query.limit + 1}
+    values: dict[str, Any] = {"after": _run_cursor(query.after), "limit": query.limit + 1}
     if query.job_id is not None:
         return sql(db, "runs_of_job", {**values, "job_id": query.job_id})
     if query.key is not None:

@@ -1,7 +1,7 @@
 """Work of the writer that keeps house: leases of nodes, runs asked for by hand, and pruning."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,13 +15,14 @@ from wakeful.core.job import JobKey
 from wakeful.core.ports import Heartbeat, NewRun, Node, NodeId, Retention
 from wakeful.core.run import Cause, RunState
 from wakeful.stores.sqlite.ledger import find, insert_runs
-from wakeful.stores.sqlite.rows import dumps, sql
+from wakeful.stores.sqlite.rows import Row, dumps, sql
 from wakeful.stores.sqlite.settling import end_runs
 
 # A dead node's row refuses its renewal this long.
 REMEMBER_DEAD = timedelta(days=1)
 # Rows that one pruning removes at most: a transaction stays short.
 MOST_PRUNED = 500
+MOST_HISTORIES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,21 @@ class AddItem:
     decoder: Decoder
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class PruneItem:
-    """One ``prune``; ``place`` is the job after which the search for long histories goes on."""
+    """One ``prune``: ``excess`` ended runs are too many in all; ``long`` are jobs with too many of their own."""
 
     keep: Retention
     now: datetime
-    place: list[int] = field(default_factory=lambda: [0])
+    excess: int
+    long: Sequence[int]
+
+
+def look_for_excess(db: apsw.Connection, keep: Retention, now: datetime) -> PruneItem:
+    """Counts, which takes too long for a transaction that others wait for."""
+    ((ended,),) = sql(db, "count_ended")
+    histories = sql(db, "long_histories", {"keep": keep.runs_per_job, "most": MOST_HISTORIES})
+    return PruneItem(keep, now, max(0, ended - keep.runs), [job_id for (job_id,) in histories])
 
 
 def heartbeat(db: apsw.Connection, items: Sequence[BeatItem]) -> Sequence[Heartbeat]:
@@ -72,20 +81,26 @@ def _beat(db: apsw.Connection, item: BeatItem) -> Heartbeat:
     alive = bool(sql(db, "renew", times))
     sql(db, "bury", times)
     sql(db, "forget_nodes", times)
-    reclaimed = sql(db, "reclaim", times)
-    end_runs(db, reclaimed, item.now)
-    sql(db, "reopen", times)
+    reclaimed = _take_back(db, sql(db, "runs_of_the_dead", times), item.now, given_back=1)
+    _take_back(db, sql(db, "runs_unanswered", times), item.now, given_back=0)
     peers = tuple(
         Node(peer, label, tuple(msgspec.json.decode(queues)), node.boot)
         for peer, label, queues in sql(db, "peers", times)
     )
-    return Heartbeat(alive, len(reclaimed), peers)
+    return Heartbeat(alive, reclaimed, peers)
 
 
-def leave(db: apsw.Connection, items: Sequence[NodeId]) -> Sequence[None]:
+def _take_back(db: apsw.Connection, runs: Sequence[Row], now: datetime, *, given_back: int) -> int:
+    if runs:
+        ids = dumps([run_id.hex() for (run_id,) in runs])
+        end_runs(db, sql(db, "take_back", {"ids": ids, "now": to_us(now), "given_back": given_back}), now)
+    return len(runs)
+
+
+def leave(db: apsw.Connection, items: Sequence[tuple[NodeId, datetime]]) -> Sequence[None]:
     """Gives back what nodes still hold, and forgets them."""
-    for node in items:
-        sql(db, "give_back", {"node": node})
+    for node, now in items:
+        _take_back(db, sql(db, "runs_of_node", {"node": node}), now, given_back=1)
         sql(db, "delete_node", {"node": node})
     return [None] * len(items)
 
@@ -113,6 +128,7 @@ def _add(db: apsw.Connection, item: AddItem) -> Sequence[UUID] | WakefulError:
             "attempt": 0,
             "fence": 0,
             "revision": record.revision,
+            "place": place,
         }
         for place, run in enumerate(item.runs)
     ]
@@ -130,25 +146,13 @@ def _prune(db: apsw.Connection, item: PruneItem) -> int:
     before = to_us(item.now - item.keep.age)
     some = {"before": before, "most": MOST_PRUNED}
     gone = [row[0] for row in sql(db, "prune_old", some)]
-    if len(gone) < MOST_PRUNED:
-        ((ended,),) = sql(db, "count_ended")
-        excess = min(max(0, ended - item.keep.runs), MOST_PRUNED - len(gone))
-        gone += [row[0] for row in sql(db, "prune_oldest", {"most": excess})]
-    gone += _prune_histories(db, item, MOST_PRUNED - len(gone))
+    excess = min(max(0, item.excess - len(gone)), MOST_PRUNED - len(gone))
+    gone += [row[0] for row in sql(db, "prune_oldest", {"most": excess})]
+    for job_id in item.long:
+        which = {"job_id": job_id, "keep": item.keep.runs_per_job, "most": MOST_PRUNED - len(gone)}
+        gone += [row[0] for row in sql(db, "prune_job", which)]
     ids = set(gone) | {row[0] for row in sql(db, "never_run", some)}
     if ids:
         sql(db, "prune_jobs", {"ids": dumps(list(ids))})
         sql(db, "prune_payloads", {"ids": dumps(list(ids))})
     return len(gone)
-
-
-def _prune_histories(db: apsw.Connection, item: PruneItem, most: int) -> list[int]:
-    """Goes round over the jobs with long histories, a few at each call."""
-    gone: list[int] = []
-    keep = item.keep.runs_per_job
-    jobs = sql(db, "long_histories", {"after": item.place[0], "keep": keep, "most": 20})
-    item.place[0] = jobs[-1][0] if jobs else 0
-    for (job_id,) in jobs:
-        which = {"job_id": job_id, "keep": keep, "most": max(0, most - len(gone))}
-        gone += [row[0] for row in sql(db, "prune_job", which)]
-    return gone

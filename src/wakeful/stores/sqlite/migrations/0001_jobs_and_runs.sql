@@ -63,7 +63,7 @@ CREATE INDEX runs_job ON runs(job_id, id);
 CREATE INDEX runs_ready ON runs(queue, run_at) WHERE state = 'waiting';
 CREATE INDEX runs_claimed ON runs(claimed_by) WHERE state = 'claimed';
 CREATE INDEX runs_until ON runs(lease_until) WHERE lease_until IS NOT NULL;
-CREATE INDEX runs_blocked ON runs(job_id, id) WHERE state = 'blocked';
+CREATE INDEX runs_blocked ON runs(job_id, created_at, id) WHERE state = 'blocked';
 CREATE INDEX runs_ended ON runs(ended_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE nodes(
@@ -73,7 +73,7 @@ CREATE TABLE nodes(
   queues TEXT NOT NULL,
   started_at INTEGER NOT NULL,
   boot_id TEXT NOT NULL,
-  lease_until INTEGER NOT NULL            -- microseconds since that boot: the wall clock may be set; 0 once declared dead
+  lease_until INTEGER NOT NULL            -- microseconds since that boot; once dead, minus the instant of that finding
 ) STRICT;
 
 CREATE TABLE records(
