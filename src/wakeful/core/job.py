@@ -1,5 +1,6 @@
 """A job: what to invoke, when, and by which policies. Values only."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,6 +11,8 @@ from wakeful.core.schedule import Schedule
 
 NAME_LIMIT = 512
 DATA_LIMIT = 2 * 1024 * 1024
+# Surrogates stand for bytes that were no UTF-8.
+_FORBIDDEN = re.compile(r"[/\\#?\x00-\x1f\x7f\ud800-\udfff]")
 
 
 class Overlap(StrEnum):
@@ -157,11 +160,11 @@ def check_name(name: str) -> str:
     size = len(name.encode("utf-8", "surrogatepass"))
     if size > NAME_LIMIT:
         raise WakefulError(ErrorCode.INVALID_NAME, f"name is {size} bytes long: at most {NAME_LIMIT} are allowed")
-    bad = next((c for c in name if c in "/\\#?" or ord(c) < 0x20 or ord(c) == 0x7F or 0xD800 <= ord(c) < 0xE000), None)
+    bad = _FORBIDDEN.search(name)
     if bad is not None:
         raise WakefulError(
             ErrorCode.INVALID_NAME,
-            f"name {name!r} contains {bad!r}: '/', '\\', '#', '?' and control characters are not allowed",
+            f"name {name!r} contains {bad[0]!r}: '/', '\\', '#', '?' and control characters are not allowed",
         )
     if name in (".", ".."):
         raise WakefulError(ErrorCode.INVALID_NAME, f"name {name!r} is not allowed: '.' and '..' are path segments")

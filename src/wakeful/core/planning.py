@@ -116,17 +116,20 @@ def _walk(schedule: Schedule, runs: int, spans: Sequence[_Span], cursor: _Cursor
 
     passed = schedule.passed(cursor.due, span.reach)
     after = _Cursor(schedule.next_due(passed.last, runs), cursor.seq + passed.count)
-    later, end = _walk(schedule, runs, rest, after)
     kept = choose(passed.count, span.keep)
-    if kept is None or later.scheduled_for is not None:
+    if kept is None or _gives_way(after.due, rest):
         gone = Gone(after.seq, cursor.due, passed.last, passed.count, span.state, span.reason)
+        later, end = _walk(schedule, runs, rest, after)
         return replace(later, gone=(gone, *later.gone)), end
     before: tuple[Gone, ...] = ()
     if kept > 0:
         newest = schedule.passed(cursor.due, passed.last - timedelta.resolution).last
         before = (Gone(after.seq - 1, cursor.due, newest, kept, span.state, span.reason),)
     made = replace(nothing, scheduled_for=passed.last, run_seq=after.seq, gone=before)
-    # repeats counts runs: after the last of them nothing is due any more.
-    if schedule.repeats is not None and runs + 1 >= schedule.repeats:
-        return made, _Cursor(None, after.seq)
-    return replace(made, gone=(*before, *later.gone)), end
+    return made, _Cursor(schedule.next_due(passed.last, runs + 1), after.seq)
+
+
+def _gives_way(due: datetime | None, spans: Sequence[_Span]) -> bool:
+    """Whether the newest instant of one span is old beside those of the next, of which not all count either."""
+    following = next((span for span in spans if due is not None and due <= span.through), None)
+    return following is not None and following.keep is not Catchup.ALL
