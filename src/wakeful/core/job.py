@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -99,6 +99,11 @@ class Job:
     catchup: Catchup = Catchup.LATEST
     max_running: int = 1
     at_most_once: bool = False
+
+    def __post_init__(self) -> None:
+        # What may run only once is not tried again, whatever else was said.
+        if self.at_most_once and self.retry.max_retries != 0:
+            object.__setattr__(self, "retry", replace(self.retry, max_retries=0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,4 +132,4 @@ def _walk(schedule: Schedule, runs: int, spans: Sequence[_Span], cursor: _Cursor
 def _gives_way(due: datetime | None, spans: Sequence[_Span]) -> bool:
     """Whether the newest instant of one span is old beside those of the next, of which not all count either."""
     following = next((span for span in spans if due is not None and due <= span.through), None)
-    return following is not None and following.keep is not Catchup.ALL
+    return following is not None and following.state is RunState.MISSED and following.keep is not Catchup.ALL

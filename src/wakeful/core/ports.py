@@ -27,13 +27,17 @@ class BootTime:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One process start of wakeful. ``queues`` are those it serves now; ``boot`` is when it says so."""
+    """One process start of wakeful. ``queues`` are those it serves now; ``boot`` is when it says so.
+
+    With ``holding``, every run that it has claimed and that is not among them goes back.
+    """
 
     id: NodeId
     label: str
     queues: tuple[str, ...]
     boot: BootTime
     lease: timedelta = timedelta(seconds=6)
+    holding: frozenset[UUID] | None = None
 
 
 @dataclass(frozen=True, slots=True)

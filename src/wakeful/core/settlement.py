@@ -80,4 +80,8 @@ def _again(run: Run, move: Move, run_at: datetime, attempt: int, error: str | No
 
 
 def _clip(error: str | None) -> str | None:
-    return error if error is None or len(error) <= ERROR_LIMIT else error[:ERROR_LIMIT] + "…"
+    if error is None:
+        return None
+    # What names a file may hold bytes that are no text.
+    text = error[: ERROR_LIMIT + 1].encode("utf-8", "replace").decode()
+    return text if len(text) <= ERROR_LIMIT else text[:ERROR_LIMIT] + "…"

@@ -1,30 +1,31 @@
-"""The engine: one loop claims what is due and renews the lease, one settles; deliveries run beside them."""
+"""The engine: one loop renews the lease and claims what is due, one settles; deliveries run beside them."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import UUID
 
 from wakeful.core.errors import WakefulError
-from wakeful.core.ports import Claim, Clock, Entropy, Health, Node, Retention, Room, Sink, Store
+from wakeful.core.ports import Claim, Claimed, Clock, Entropy, Health, Retention, Room, Sink, Store
 from wakeful.core.run import ON_TIME, Failed, Outcome, Unavailable
 from wakeful.core.settlement import Settlement, settle
-from wakeful.engine.places import Place, Places
+from wakeful.engine.lease import Lease
+from wakeful.engine.places import Place, Places, Slot
 
 log = logging.getLogger("wakeful.engine")
 
-HEARTBEAT_EVERY = timedelta(seconds=2)
-LEASE = timedelta(seconds=6)
-# A node stops trusting its lease this long before others may take its runs.
-LEASE_MARGIN = timedelta(seconds=1)
 LONGEST_TURN = timedelta(seconds=5)
 IDLE = timedelta(seconds=1)
 # Turns and commits closer together than this would cost more than the lateness they save.
 SHORTEST_TURN = timedelta(milliseconds=2)
 BLOCKED_TURN = timedelta(milliseconds=20)
 AFTER_TROUBLE = timedelta(seconds=1)
-PRUNE_EVERY = timedelta(seconds=60)
+# A part that failed is well again once it has not failed for so long.
+WELL_AGAIN = timedelta(seconds=3)
+PRUNE_EVERY_S = 60.0
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -37,33 +38,41 @@ class Limits:
     retention: Retention = field(default_factory=Retention)
 
 
+@dataclass(slots=True)
+class _Delivery:
+    """A claimed run on its way, until its settlement is written."""
+
+    claim: Claim
+    slot: Slot
+    node_id: int
+    settlement: Settlement | None = None
+
+
 class Engine:
     """One node: claims for the sinks that are attached, delivers, settles."""
 
     def __init__(self, store: Store, clock: Clock, entropy: Entropy, label: str, limits: Limits | None = None) -> None:
         self._store = store
         self._clock = clock
-        self._entropy = entropy
-        self._label = label
         self._limits = limits or Limits()
+        self._lease = Lease(store, clock, entropy, label)
         self._alarm = clock.alarm()
-        self._settle_alarm = clock.alarm()
         self._claim_pause = clock.alarm()
+        self._settle_alarm = clock.alarm()
         self._settle_pause = clock.alarm()
         self._places = Places(self._limits.most_running, self._alarm.ring)
-        self._node_id = self._new_id()
-        self._beat_at: timedelta | None = None
-        self._lease_end = timedelta(0)
-        self._late_tokens = float(self._limits.late_per_s)
-        self._tokens_at = clock.boot().elapsed
+        self._holding: dict[UUID, _Delivery] = {}
+        self._outcomes: list[_Delivery] = []
+        self._claiming = asyncio.Lock()
+        self._draining = False
         self._wake_at = NEVER
         self._starved = False
+        self._late_tokens = float(self._limits.late_per_s)
+        self._tokens_at = self._turn_at = clock.boot().elapsed
         self._overdue_since: timedelta | None = None
-        self._turn_at = clock.boot().elapsed
-        self._trouble: dict[str, str] = {}
-        self._outcomes: list[tuple[Settlement, Place]] = []
+        self._settling_since: timedelta | None = None
+        self._trouble: dict[str, tuple[str, timedelta]] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._draining = False
 
     # ── what the scheduler asks ──
 
@@ -79,23 +88,24 @@ class Engine:
 
     def health(self) -> Health:
         """Red when claims are not made on time, whatever the process looks like."""
-        now = self._clock.boot().elapsed
+        reason = self._illness(self._clock.boot().elapsed)
         details: dict[str, object] = {
-            "node": f"{self._node_id:016x}",
+            "node": f"{self._lease.node_id:016x}",
             "queues": list(self._places.queues()),
             "in_flight": self._places.held,
         }
+        return Health(not reason, reason, details)
+
+    def _illness(self, now: timedelta) -> str:
         if not self._tasks:
-            return Health(False, "the engine does not run", details)
+            return "the engine does not run"
         if now - self._turn_at > LONGEST_TURN:
-            return Health(
-                False, f"no claim turn has completed for {(now - self._turn_at).total_seconds():.0f} s", details
-            )
+            return f"no claim turn has completed for {(now - self._turn_at).total_seconds():.0f} s"
         if self._overdue_since is not None and now - self._overdue_since > LONGEST_TURN:
-            return Health(False, "a due job with room is not claimed", details)
-        if self._trouble:
-            return Health(False, "; ".join(f"{name}: {what}" for name, what in self._trouble.items()), details)
-        return Health(True, "", details)
+            return "a due job with room is not claimed"
+        if self._settling_since is not None and now - self._settling_since > LONGEST_TURN:
+            return "outcomes can't be written"
+        return "; ".join(f"{name}: {what}" for name, (what, at) in self._trouble.items() if now - at < WELL_AGAIN)
 
     # ── life ──
 
@@ -108,28 +118,37 @@ class Engine:
             "changes": self._watch_changes,
         }
         self._turn_at = self._clock.boot().elapsed
+        loop = asyncio.get_running_loop()
         self._tasks = [
-            asyncio.create_task(self._supervise(name, part), name=f"wakeful-{name}") for name, part in parts.items()
+            loop.create_task(self._supervise(name, part), name=f"wakeful-{name}") for name, part in parts.items()
         ]
 
     async def stop(self, grace: timedelta) -> None:
         """Claims no more, waits for what is in flight at most ``grace``, gives the rest back, and leaves."""
+        deadline = asyncio.get_running_loop().time() + grace.total_seconds()
         self._draining = True
         self._alarm.ring()
-        deadline = asyncio.get_running_loop().time() + grace.total_seconds()
+        # A claim under way may still bring deliveries.
+        try:
+            async with asyncio.timeout_at(deadline):
+                async with self._claiming:
+                    pass
+        except TimeoutError:
+            log.warning("the last claim did not return in time")
         await self._deliveries_end(deadline)
-        for place in tuple(self._places):
+        deliveries = [task for place in self._places for task in place.deliveries]
+        for place in self._places:
             place.detach()
-        await self._deliveries_end(deadline + 1)
+        await asyncio.gather(*deliveries, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         try:
             await self._settle_now()
-            await self._store.leave(self._node_id, self._clock.now())
+            await self._store.leave(self._lease.node_id, self._clock.now())
         except WakefulError as error:
-            log.warning("left without saying so: %s", error)
+            log.warning("left without giving back what it held: %s", error)
 
     async def _deliveries_end(self, deadline: float) -> None:
         running = [task for place in self._places for task in place.deliveries]
@@ -138,53 +157,72 @@ class Engine:
             await asyncio.wait(running, timeout=left)
 
     async def _supervise(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
-        """A part that ends or raises is started again, and the node is not healthy meanwhile."""
+        """A part that ends or raises is started again, and the node is not well meanwhile."""
         while True:
             try:
                 await part()
-                self._trouble[name] = "ended"
+                self._report(name, "ended")
             except WakefulError as error:
                 self._report(name, error.message)
             except Exception as error:
-                self._trouble[name] = f"{type(error).__name__}: {error}"
-                log.exception("%s failed; it starts again", name)
-            await asyncio.sleep(AFTER_TROUBLE.total_seconds())
+                self._report(name, f"{type(error).__name__}: {error}", error)
+            await self._clock.alarm().wait(self._clock.now() + AFTER_TROUBLE)
 
-    def _report(self, name: str, message: str) -> None:
-        if self._trouble.get(name) != message:
-            log.error("%s: %s", name, message)
-        self._trouble[name] = message
+    def _report(self, name: str, message: str, error: Exception | None = None) -> None:
+        # The same trouble again and again is one line.
+        if self._trouble.get(name, ("",))[0] != message:
+            log.error("%s: %s", name, message, exc_info=error)
+        self._trouble[name] = (message, self._clock.boot().elapsed)
 
     # ── claims ──
 
     async def _claim_turns(self) -> None:
         while True:
-            await self._renew()
-            wake_at = NEVER if self._draining else await self._claim_turn()
+            if not await self._lease.renew(self._places.queues(), self._holding):
+                self._abandon()
+            if self._draining:
+                self._turn_at = self._clock.boot().elapsed
+                await self._claim_pause.wait(self._clock.now() + IDLE)
+                continue
+            async with self._claiming:
+                wake_at = await self._claim_turn()
             self._turn_at = self._clock.boot().elapsed
-            self._trouble.pop("claim", None)
             if not self._starved:
                 await self._claim_pause.wait(self._clock.now() + SHORTEST_TURN)
             await self._alarm.wait(min(wake_at, self._wake_at, self._clock.now() + IDLE))
 
     async def _claim_turn(self) -> datetime:
+        """Claims once for all queues with room; when to look again."""
         now = self._clock.now()
         tokens = self._refilled_tokens()
         rooms = {queue: Room(free, min(free, tokens)) for queue, free in self._places.rooms().items()}
         self._wake_at = NEVER
-        if not rooms:
+        if not rooms or not self._lease.trusted:
             self._starved = True
             self._overdue_since = None
             return NEVER
-        claimed = await self._store.claim_due(self._node_id, rooms, now)
+        claimed = await self._claim(rooms, now)
         taken: dict[str, int] = {}
         for claim in claimed.claims:
             taken[claim.run.queue] = taken.get(claim.run.queue, 0) + 1
-            if now - (claim.run.run_at or now) > ON_TIME:
-                self._late_tokens -= 1
+            self._late_tokens -= now - (claim.run.run_at or now) > ON_TIME
             self._start(claim)
         self._starved = any(taken.get(queue, 0) >= room.free for queue, room in rooms.items())
         return self._next_turn(claimed.wake_at or NEVER, now, bool(claimed.claims) or not tokens)
+
+    async def _claim(self, rooms: dict[str, Room], now: datetime) -> Claimed:
+        try:
+            claimed = await self._store.claim_due(self._lease.node_id, rooms, now)
+        except BaseException:
+            # The commit may have been made all the same: those runs must not wait for this node's end.
+            self._lease.doubt()
+            raise
+        if not self._lease.trusted:
+            # The answer took so long that others may have taken these runs.
+            self._lease.lose("a claim took longer than the lease")
+            self._abandon()
+            return Claimed((), claimed.wake_at)
+        return claimed
 
     def _next_turn(self, wake_at: datetime, now: datetime, excused: bool) -> datetime:
         """When to look again; notes since when something due stays unclaimed without an excuse."""
@@ -203,73 +241,62 @@ class Engine:
         self._tokens_at = elapsed
         return max(0, int(self._late_tokens))
 
-    async def _renew(self) -> None:
-        """Renews the lease in time. Whoever finds it gone stops every delivery and comes back as another node."""
-        boot = self._clock.boot()
-        if self._beat_at is not None and boot.elapsed - self._beat_at < HEARTBEAT_EVERY:
-            return
-        if self._beat_at is not None and boot.elapsed > self._lease_end - LEASE_MARGIN:
-            self._lose("the lease was not renewed in time")
-        node = Node(self._node_id, self._label, self._places.queues(), boot, LEASE)
-        beat = await self._store.heartbeat(node, self._clock.now())
-        if not beat.alive:
-            self._lose("another node took this one for dead")
-            return
-        self._beat_at, self._lease_end = boot.elapsed, boot.elapsed + LEASE
-        if beat.reclaimed:
-            log.warning("took %d runs back from nodes that died", beat.reclaimed)
-
-    def _lose(self, why: str) -> None:
-        log.warning("%s: every delivery stops, and this node comes back under a new id", why)
-        self._node_id = self._new_id()
-        self._beat_at = None
-        for _, place in self._outcomes:
-            self._places.give_back(place)
+    def _abandon(self) -> None:
+        """Stops every delivery: the runs are others' now."""
+        for delivery in self._outcomes:
+            delivery.slot.free()
         self._outcomes = []
+        self._holding = {}
         for place in self._places:
-            for delivery in tuple(place.deliveries):
-                delivery.cancel()
-
-    def _new_id(self) -> int:
-        return int.from_bytes(self._entropy(8), "big") >> 1
+            for task in tuple(place.deliveries):
+                task.cancel()
 
     # ── deliveries ──
 
     def _start(self, claim: Claim) -> None:
-        place = self._places.take(claim.run.queue)
-        if place is None:
-            # The sink went away between the question and the answer.
-            unclaimed = settle(claim.run, Unavailable("no sink"), claim.job.retry, self._clock.now())
-            asyncio.get_running_loop().create_task(self._store.settle([unclaimed], self._clock.now()))
+        slot = self._places.take(claim.run.queue)
+        if slot is None:
+            # The sink went away between the question and the answer: the next renewal finds the run unknown here.
+            self._lease.doubt()
+            self._alarm.ring()
             return
-        delivery = asyncio.get_running_loop().create_task(self._deliver(place, claim, self._node_id))
-        place.deliveries.add(delivery)
-        delivery.add_done_callback(place.deliveries.discard)
+        delivery = _Delivery(claim, slot, self._lease.node_id)
+        self._holding[claim.run.id] = delivery
+        task = asyncio.get_running_loop().create_task(self._deliver(slot.place, claim))
+        slot.place.deliveries.add(task)
+        task.add_done_callback(partial(self._delivered, delivery))
 
-    async def _deliver(self, place: Place, claim: Claim, node_id: int) -> None:
-        outcome: Outcome
+    async def _deliver(self, place: Place, claim: Claim) -> Outcome:
         try:
             outcome = await place.sink.deliver(claim)
-            if isinstance(outcome, Unavailable):
-                place.probe()
-        except asyncio.CancelledError:
-            # Something may have gone out already: what may run only once is not given to another.
-            cut = "the delivery was cut off"
-            outcome = Failed(cut) if claim.job.at_most_once else Unavailable(cut)
         except Exception as error:
             # A target's bug must cost one attempt, not the engine.
             log.exception("delivering run %s failed inside its target", claim.run.id)
-            outcome = Failed(f"{type(error).__name__}: {error}")
-        if node_id != self._node_id:
-            self._places.give_back(place)
+            return Failed(f"{type(error).__name__}: {error}")
+        if isinstance(outcome, Unavailable):
+            place.probe()
+        return outcome
+
+    def _delivered(self, delivery: _Delivery, task: asyncio.Task[Outcome]) -> None:
+        """Runs even for a delivery that was cut off before its first step."""
+        delivery.slot.place.deliveries.discard(task)
+        if delivery.node_id != self._lease.node_id:
+            delivery.slot.free()
             return
-        self._outcomes.append((settle(claim.run, outcome, claim.job.retry, self._clock.now()), place))
+        job = delivery.claim.job
+        if task.cancelled():
+            # Something may have gone out already: what may run only once is not given to another.
+            cut = "the delivery was cut off"
+            outcome: Outcome = Failed(cut) if job.at_most_once else Unavailable(cut)
+        else:
+            outcome = task.result()
+        delivery.settlement = settle(delivery.claim.run, outcome, job.retry, self._clock.now())
+        self._outcomes.append(delivery)
         self._settle_alarm.ring()
 
     async def _settle_turns(self) -> None:
         while True:
             await self._settle_now()
-            self._trouble.pop("settle", None)
             await self._settle_pause.wait(self._clock.now() + SHORTEST_TURN)
             if not self._outcomes:
                 await self._settle_alarm.wait(self._clock.now() + IDLE)
@@ -278,15 +305,22 @@ class Engine:
         batch, self._outcomes = self._outcomes, []
         if not batch:
             return
-        node_id = self._node_id
+        node_id = self._lease.node_id
+        self._settling_since = self._settling_since or self._clock.boot().elapsed
         try:
-            settled = await self._store.settle([settlement for settlement, _ in batch], self._clock.now())
+            settled = await self._store.settle([d.settlement for d in batch if d.settlement], self._clock.now())
         except BaseException:
-            if node_id == self._node_id:
+            if node_id == self._lease.node_id:
                 self._outcomes = batch + self._outcomes
+                batch = []
+            else:
+                self._settling_since = None
             raise
-        for _, place in batch:
-            self._places.give_back(place)
+        finally:
+            for delivery in batch:
+                delivery.slot.free()
+                self._holding.pop(delivery.claim.run.id, None)
+        self._settling_since = None
         if settled.stale:
             log.warning("%d outcomes came after their runs had been taken", len(settled.stale))
         if settled.wake_at is not None:
@@ -299,10 +333,8 @@ class Engine:
     async def _prune_turns(self) -> None:
         while True:
             removed = await self._store.prune(self._limits.retention, self._clock.now())
-            self._trouble.pop("prune", None)
-            await asyncio.sleep(0.1 if removed else PRUNE_EVERY.total_seconds())
+            await asyncio.sleep(0.1 if removed else PRUNE_EVERY_S)
 
     async def _watch_changes(self) -> None:
         async for _ in self._store.changes():
-            self._trouble.pop("changes", None)
             self._alarm.ring()

@@ -1,10 +1,35 @@
 """Where runs can go now: the sinks of each queue, their slots, and whose turn it is."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 
 from wakeful.core.ports import Sink
+from wakeful.core.run import Outcome
+
+log = logging.getLogger("wakeful.engine")
+
+PROBE_AGAIN_S = 1.0
+
+
+class Slot:
+    """Room for one run at a place; freed once, however often it is asked for."""
+
+    __slots__ = ("_places", "place")
+
+    def __init__(self, places: "Places", place: "Place") -> None:
+        self.place = place
+        self._places: Places | None = places
+        places.held += 1
+        place.held += 1
+
+    def free(self) -> None:
+        """Gives the room back."""
+        if self._places is not None:
+            self._places.held -= 1
+            self.place.held -= 1
+            self._places = None
 
 
 class Place:
@@ -13,12 +38,12 @@ class Place:
     def __init__(self, places: "Places", queue: str, sink: Sink, limit: int) -> None:
         self.queue = queue
         self.sink = sink
-        self.limit = limit
         self.up = False
-        self.gone = False
-        self.deliveries: set[asyncio.Task[None]] = set()
         self.held = 0
+        self.deliveries: set[asyncio.Task[Outcome]] = set()
+        self._limit = limit
         self._places = places
+        self._gone = False
         self._probe: asyncio.Task[None] | None = None
         self.probe()
 
@@ -30,23 +55,28 @@ class Place:
     @property
     def free(self) -> int:
         """Slots that are free now."""
-        return self.limit - self.held if self.up else 0
+        return self._limit - self.held if self.up else 0
 
     def probe(self) -> None:
         """Takes the sink for unavailable until it says otherwise."""
         self.up = False
-        if not self.gone and (self._probe is None or self._probe.done()):
+        if not self._gone and (self._probe is None or self._probe.done()):
             self._probe = asyncio.get_running_loop().create_task(self._until_available())
 
     async def _until_available(self) -> None:
-        await self.sink.available()
-        if not self.gone:
-            self.up = True
-            self._places.changed()
+        while True:
+            try:
+                await self.sink.available()
+                break
+            except Exception:
+                log.exception("a sink of %s can't say whether it is available; it is asked again", self.queue)
+                await asyncio.sleep(PROBE_AGAIN_S)
+        self.up = True
+        self._places.changed()
 
     def detach(self) -> None:
-        """Takes the sink out; what it holds is cancelled and waits again."""
-        self.gone, self.up = True, False
+        """Takes the sink out; what it holds is cut off and waits again."""
+        self._gone, self.up = True, False
         if self._probe is not None:
             self._probe.cancel()
         self._places.remove(self)
@@ -58,13 +88,14 @@ class Places:
     """All sinks, by queue; gives out slots round-robin, within a limit for the whole node."""
 
     def __init__(self, most_running: int, changed: Callable[[], None]) -> None:
-        self.most_running = most_running
         self.held = 0
         self.changed = changed
+        self._most_running = most_running
+        # The queue that was served last is the last in order.
         self._queues: dict[str, deque[Place]] = {}
 
     def __iter__(self) -> Iterator[Place]:
-        return (place for places in self._queues.values() for place in tuple(places))
+        return iter([place for places in self._queues.values() for place in places])
 
     def attach(self, queue: str, sink: Sink, limit: int) -> Place:
         """A new place for the queue's runs."""
@@ -74,8 +105,8 @@ class Places:
 
     def remove(self, place: Place) -> None:
         """Forgets a place."""
-        places = self._queues.get(place.queue)
-        if places is not None and place in places:
+        places = self._queues.get(place.queue, deque())
+        if place in places:
             places.remove(place)
             if not places:
                 del self._queues[place.queue]
@@ -85,35 +116,25 @@ class Places:
         return tuple(queue for queue, places in self._queues.items() if any(place.up for place in places))
 
     def rooms(self) -> dict[str, int]:
-        """Free slots by queue, none zero, in all no more than the node may run; another queue is first each time."""
-        left = self.most_running - self.held
+        """Free slots by queue, none zero, in all no more than the node may run; who waits longest comes first."""
+        left = self._most_running - self.held
         free = {queue: sum(place.free for place in places) for queue, places in self._queues.items()}
         wanting = [queue for queue, slots in free.items() if slots > 0]
         rooms: dict[str, int] = {}
         for index, queue in enumerate(wanting):
-            share = min(free[queue], max(1, left // (len(wanting) - index)))
-            if share > left:
+            share = min(free[queue], left, max(1, left // (len(wanting) - index)))
+            if share <= 0:
                 break
             rooms[queue] = share
             left -= share
-        if self._queues:
-            first = next(iter(self._queues))
-            self._queues[first] = self._queues.pop(first)
         return rooms
 
-    def take(self, queue: str) -> Place | None:
+    def take(self, queue: str) -> Slot | None:
         """A slot at the queue's next place that has one."""
         places = self._queues.get(queue, deque())
         for _ in range(len(places)):
             places.rotate(-1)
-            place = places[-1]
-            if place.free > 0:
-                place.held += 1
-                self.held += 1
-                return place
+            if places[-1].free > 0:
+                self._queues[queue] = self._queues.pop(queue)
+                return Slot(self, places[-1])
         return None
-
-    def give_back(self, place: Place) -> None:
-        """Frees a slot."""
-        place.held -= 1
-        self.held -= 1

@@ -9,12 +9,12 @@ from uuid import UUID
 import apsw
 
 from wakeful.core.codec import Decoder, from_us, to_us
-from wakeful.core.job import Job, JobRecord
+from wakeful.core.job import JobRecord
 from wakeful.core.planning import Plan, plan
 from wakeful.core.ports import Claim, Claimed, Entropy, NodeId, Room
 from wakeful.core.run import ON_TIME, Cause, Run, RunState
-from wakeful.stores.sqlite.ledger import gone_rows, insert_runs, new_ids
-from wakeful.stores.sqlite.rows import SQL, Row, dumps, job_record, run_of, sql
+from wakeful.stores.sqlite.ledger import gone_rows, insert_runs, jobs_of, new_ids
+from wakeful.stores.sqlite.rows import dumps, job_record, run_of, sql
 
 # What is on time goes first, but leaves this part of the room to what is late: nothing starves.
 LATE_SHARE = 8
@@ -90,7 +90,9 @@ def _read_span(db: apsw.Connection, item: ClaimItem, span: tuple[str, int, int],
             item.planned.append((record, plan(record, item.now)))
         except Exception as error:
             # One job that can't be understood must not stop the others of its queue.
-            item.unreadable.append((row[0], f"{type(error).__name__}: {error}"[:500]))
+            item.unreadable.append(
+                (row[0], f"{type(error).__name__}: {error}"[:500].encode("utf-8", "replace").decode())
+            )
     return len(ready) + len(jobs)
 
 
@@ -117,14 +119,8 @@ def _claim_ready(db: apsw.Connection, item: ClaimItem) -> list[Claim]:
     ids = dumps([run.hex() for run in item.ready])
     rows = sql(db, "claim_ready", {"ids": ids, "node": item.node, "now": to_us(item.now)})
     runs = [run_of(row) for row in rows]
-    jobs = _jobs(db, {run.job_id for run in runs}, item.decoder)
+    jobs = jobs_of(db, {run.job_id for run in runs}, item.decoder)
     return [Claim(run, jobs[run.job_id]) for run in runs]
-
-
-def _jobs(db: apsw.Connection, ids: set[int], decoder: Decoder) -> dict[int, Job]:
-    where = " WHERE id IN (SELECT value FROM json_each(?))"
-    rows: list[Row] = list(db.execute(SQL["job_columns"] + where, (dumps(list(ids)),)))
-    return {row[0]: job_record(decoder, row).job for row in rows}
 
 
 def _claim_planned(db: apsw.Connection, item: ClaimItem) -> list[Claim]:

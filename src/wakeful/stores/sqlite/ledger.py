@@ -8,7 +8,7 @@ from uuid import UUID
 import apsw
 
 from wakeful.core.codec import Decoder, from_us, to_us
-from wakeful.core.job import JobKey, JobRecord
+from wakeful.core.job import Job, JobKey, JobRecord
 from wakeful.core.planning import Plan
 from wakeful.core.ports import Entropy
 from wakeful.core.run import Cause, RunState, run_id
@@ -22,6 +22,13 @@ def find(db: apsw.Connection, key: JobKey, decoder: Decoder) -> JobRecord | None
     where = " WHERE namespace = ? AND owner = ? AND name = ? AND ended_at IS NULL"
     row = db.execute(SQL["job_columns"] + where, (key.namespace, key.owner, key.name)).fetchone()
     return None if row is None else job_record(decoder, row)
+
+
+def jobs_of(db: apsw.Connection, ids: set[int], decoder: Decoder) -> dict[int, Job]:
+    """The jobs of those ids, ended ones too."""
+    where = " WHERE id IN (SELECT value FROM json_each(?))"
+    rows: list[Row] = list(db.execute(SQL["job_columns"] + where, (dumps(list(ids)),)))
+    return {row[0]: job_record(decoder, row).job for row in rows}
 
 
 def new_ids(count: int, now: datetime, entropy: Entropy) -> Iterator[UUID]:

@@ -197,7 +197,7 @@ SELECT id FROM runs WHERE state = 'claimed'
 
 -- runs_unanswered --
 -- The runs whose own lease ran out: their answer did not come in time.
-SELECT id FROM runs WHERE lease_until < :now AND state IN ('claimed', 'open')
+SELECT {run_columns} FROM runs WHERE lease_until < :now AND state IN ('claimed', 'open')
 
 -- runs_of_node --
 -- What a node holds.

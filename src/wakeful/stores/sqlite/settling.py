@@ -26,7 +26,7 @@ class SettleItem:
     now: datetime
 
 
-def settle(db: apsw.Connection, items: Sequence[SettleItem]) -> Sequence[Settled]:
+def settle_runs(db: apsw.Connection, items: Sequence[SettleItem]) -> Sequence[Settled]:
     """Writes all settlements of the group, then frees their jobs."""
     now = max(item.now for item in items)
     settlements = [settlement for item in items for settlement in item.settlements]

@@ -119,7 +119,7 @@ class SqliteStore:
 
     async def heartbeat(self, node: Node, now: datetime) -> Heartbeat:
         """Renews the node's lease, and takes the claimed runs of dead nodes back."""
-        return await self._write(upkeep.heartbeat, upkeep.BeatItem(node, now))  # type: ignore[no-any-return]
+        return await self._write(upkeep.heartbeat, upkeep.BeatItem(node, now, self._decoder))  # type: ignore[no-any-return]
 
     async def leave(self, node: NodeId, now: datetime) -> None:
         """Gives back what the node still holds, and forgets the node."""
@@ -132,7 +132,7 @@ class SqliteStore:
 
     async def settle(self, settlements: Sequence[Settlement], now: datetime) -> Settled:
         """Writes what became of runs."""
-        return await self._write(settling.settle, settling.SettleItem(settlements, now))  # type: ignore[no-any-return]
+        return await self._write(settling.settle_runs, settling.SettleItem(settlements, now))  # type: ignore[no-any-return]
 
     async def prune(self, keep: Retention, now: datetime) -> int:
         """Removes a bounded number of the oldest ended rows."""

@@ -13,10 +13,11 @@ from wakeful.core.codec import Decoder, to_us
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import JobKey
 from wakeful.core.ports import Heartbeat, NewRun, Node, NodeId, Retention
-from wakeful.core.run import Cause, RunState
-from wakeful.stores.sqlite.ledger import find, insert_runs
-from wakeful.stores.sqlite.rows import Row, dumps, sql
-from wakeful.stores.sqlite.settling import end_runs
+from wakeful.core.run import Cause, Failed, RunState
+from wakeful.core.settlement import settle
+from wakeful.stores.sqlite.ledger import find, insert_runs, jobs_of
+from wakeful.stores.sqlite.rows import Row, dumps, run_of, sql
+from wakeful.stores.sqlite.settling import SettleItem, end_runs, settle_runs
 
 # A dead node's row refuses its renewal this long.
 REMEMBER_DEAD = timedelta(days=1)
@@ -31,6 +32,7 @@ class BeatItem:
 
     node: Node
     now: datetime
+    decoder: Decoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +84,24 @@ def _beat(db: apsw.Connection, item: BeatItem) -> Heartbeat:
     sql(db, "bury", times)
     sql(db, "forget_nodes", times)
     reclaimed = _take_back(db, sql(db, "runs_of_the_dead", times), item.now, given_back=1)
-    _take_back(db, sql(db, "runs_unanswered", times), item.now, given_back=0)
+    if node.holding is not None:
+        unknown = [row for row in sql(db, "runs_of_node", {"node": node.id}) if UUID(bytes=row[0]) not in node.holding]
+        reclaimed += _take_back(db, unknown, item.now, given_back=1)
+    _fail_unanswered(db, item)
     peers = tuple(
         Node(peer, label, tuple(msgspec.json.decode(queues)), node.boot)
         for peer, label, queues in sql(db, "peers", times)
     )
     return Heartbeat(alive, reclaimed, peers)
+
+
+def _fail_unanswered(db: apsw.Connection, item: BeatItem) -> None:
+    """A run whose answer did not come in time has used its attempt."""
+    runs = [run_of(row) for row in sql(db, "runs_unanswered", {"now": to_us(item.now)})]
+    jobs = jobs_of(db, {run.job_id for run in runs}, item.decoder)
+    failed = [settle(run, Failed("no answer in time"), jobs[run.job_id].retry, item.now) for run in runs]
+    if failed:
+        settle_runs(db, [SettleItem(failed, item.now)])
 
 
 def _take_back(db: apsw.Connection, runs: Sequence[Row], now: datetime, *, given_back: int) -> int:

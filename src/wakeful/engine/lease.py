@@ -1,0 +1,65 @@
+"""The node's identity and its lease: who claims, and for how long others believe it."""
+
+import logging
+from collections.abc import Collection
+from datetime import timedelta
+from uuid import UUID
+
+from wakeful.core.ports import Clock, Entropy, Node, Store
+
+log = logging.getLogger("wakeful.engine")
+
+RENEW_EVERY = timedelta(seconds=2)
+TERM = timedelta(seconds=6)
+# A node stops trusting its lease this long before others may take its runs.
+MARGIN = timedelta(seconds=1)
+
+
+class Lease:
+    """Renewed by the loop that claims: if that loop stands still, the lease ends."""
+
+    def __init__(self, store: Store, clock: Clock, entropy: Entropy, label: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._label = label
+        self._renewed_at: timedelta | None = None
+        self._doubtful = False
+        self.node_id = self._new_id()
+
+    @property
+    def trusted(self) -> bool:
+        """Whether nobody else may have taken this node's runs yet."""
+        return self._renewed_at is not None and self._clock.boot().elapsed <= self._renewed_at + TERM - MARGIN
+
+    def doubt(self) -> None:
+        """A claim may have been made without an answer: the next renewal gives back what this node does not know of."""
+        self._doubtful = True
+
+    async def renew(self, queues: Collection[str], holding: Collection[UUID]) -> bool:
+        """Renews in time; false if the lease had gone, and with it the node's identity."""
+        boot = self._clock.boot()
+        if self._renewed_at is not None and not self._doubtful and boot.elapsed - self._renewed_at < RENEW_EVERY:
+            return True
+        kept = self._renewed_at is None or self.trusted
+        if not kept:
+            self.lose("the lease was not renewed in time")
+        known = frozenset(holding) if self._doubtful else None
+        node = Node(self.node_id, self._label, tuple(queues), boot, TERM, known)
+        beat = await self._store.heartbeat(node, self._clock.now())
+        if not beat.alive:
+            self.lose("another node took this one for dead")
+            return False
+        self._renewed_at, self._doubtful = boot.elapsed, False
+        if beat.reclaimed:
+            log.warning("took back %d runs that nobody performed", beat.reclaimed)
+        return kept
+
+    def lose(self, why: str) -> None:
+        """Comes back as another node: what this one claimed is no longer its own."""
+        log.warning("%s: every delivery stops, and this node goes on under a new id", why)
+        self.node_id = self._new_id()
+        self._renewed_at = None
+
+    def _new_id(self) -> int:
+        return int.from_bytes(self._entropy(8), "big") >> 1
