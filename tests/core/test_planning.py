@@ -180,6 +180,14 @@ def test_what_was_late_already_when_the_job_became_busy_is_a_matter_of_catch_up(
     assert made.next_due_at == at(41)
 
 
+def test_the_latest_of_what_was_late_before_a_busy_stretch_still_runs() -> None:
+    record = a_record(overlap=Overlap.SKIP, catchup=Catchup.LATEST)
+    record = replace(record, busy_at=at(30), free_at=at(40.5))
+    made = plan(record, at(40.5))
+    assert (made.run_seq, made.scheduled_for) == (25, at(25))
+    assert spans(made)[0] == (MISSED, 1, 24, 24, 24)
+
+
 @pytest.mark.parametrize("overlap", [Overlap.QUEUE_ONE, Overlap.SKIP, Overlap.QUEUE_ALL])
 def test_having_been_busy_long_ago_does_not_matter(overlap: Overlap) -> None:
     record = replace(busy(overlap, Catchup.LATEST, through=1.5), seq=100, next_due_at=at(101))

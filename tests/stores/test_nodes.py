@@ -198,10 +198,24 @@ async def test_an_open_run_whose_answer_does_not_come_is_tried_again(store: Stor
     await store.heartbeat(a_node(1, 105), NOON + s(59))
     assert await take(store, NOON + s(59), 5) == []
     await store.heartbeat(a_node(1, 110), NOON + s(61))
-    again = await take_one(store, NOON + s(61))
+    again = await take_one(store, NOON + s(62))
     assert again.run.id == claim.run.id
     assert again.run.attempt == 2
     assert again.run.fence > claim.run.fence
+
+
+async def test_answers_that_never_come_use_the_attempts_up(store: Store) -> None:
+    await store.put_job(a_job(due="0s", retry=RetryPolicy(1, s(1))), Put.CREATE, NOON)
+    for attempt in (1, 2):
+        at = NOON + s(100 * attempt)
+        claim = await take_one(store, at)
+        assert claim.run.attempt == attempt
+        await finish(store, claim, at, Accepted(s(60)))
+        await store.heartbeat(a_node(attempt, 1000 * attempt), at + s(61))
+    assert await take(store, NOON + s(1000), 5) == []
+    (run,) = await history(store)
+    assert run.state is RunState.FAILED
+    assert (await records(store))[0].state is JobState.COMPLETED
 
 
 async def test_an_open_run_outlives_the_node_that_started_it(store: Store) -> None:

@@ -133,6 +133,15 @@ async def test_retries_keep_their_run_and_collect_their_errors(store: Store) -> 
     assert (record.failed, record.succeeded, record.state) == (1, 0, JobState.COMPLETED)
 
 
+async def test_what_may_run_only_once_is_not_tried_again_after_a_failure(store: Store) -> None:
+    """Nobody knows what a failed delivery did: its claim was final, whatever the retry policy says."""
+    await store.put_job(a_job(due="0s", at_most_once=True, retry=RetryPolicy(3, s(1))), Put.CREATE, NOON)
+    await finish(store, await take_one(store, NOON), NOON, Failed("reset after sending"))
+    assert await take(store, NOON + s(60), 5) == []
+    (run,) = await history(store)
+    assert run.state is RunState.FAILED
+
+
 async def test_retries_counted_from_the_due_time_do_not_wait_for_a_slow_failure(store: Store) -> None:
     await store.put_job(a_job(due="0s", retry=RetryPolicy(3, s(1), CountedFrom.DUE)), Put.CREATE, NOON)
     settled = await finish(store, await take_one(store, NOON), NOON + s(30), Failed("slow"))
