@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -43,12 +44,15 @@ class Table:
         """Markdown."""
         lines = [f"### {self.title}", ""]
         if self.rows:
-            lines += ["| " + " | ".join(heading for _, heading, _ in self.columns) + " |"]
-            lines += ["| " + " | ".join("---" for _ in self.columns) + " |"]
-            lines += ["| " + " | ".join(_cell(row, key, form) for key, _, form in self.columns) + " |" for row in self.rows]
+            lines += [_line(heading for _, heading, _ in self.columns), _line("---" for _ in self.columns)]
+            lines += [_line(_cell(row, key, form) for key, _, form in self.columns) for row in self.rows]
             lines.append("")
         lines += [f"- {note}" for note in dict.fromkeys(self.notes)]
         return "\n".join(lines).rstrip() + "\n"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _cell(row: Figures, key: str, form: str) -> str:
@@ -119,7 +123,7 @@ def drifted(dues: Mapping[str, Sequence[int]], arrivals: Iterable[Arrival], step
     for arrival in arrivals:
         told.setdefault(arrival.name, []).append(arrival.due_us)
     instants = [sorted(set(times)) for times in told.values()]
-    return sum(b - a != step_us for times in instants for a, b in zip(times, times[1:], strict=False))
+    return sum(b - a != step_us for times in instants for a, b in pairwise(times))
 
 
 def gaps(arrivals: Iterable[Arrival]) -> Figures:
@@ -127,5 +131,5 @@ def gaps(arrivals: Iterable[Arrival]) -> Figures:
     told: dict[str, list[int]] = {}
     for arrival in arrivals:
         told.setdefault(arrival.name, []).append(arrival.at_us)
-    between = sorted(b - a for times in map(sorted, told.values()) for a, b in zip(times, times[1:], strict=False))
+    between = sorted(b - a for times in map(sorted, told.values()) for a, b in pairwise(times))
     return {"gap_p50_ms": percentile(between, 0.5) / 1e3, "gap_p99_ms": percentile(between, 0.99) / 1e3}

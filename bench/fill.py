@@ -24,7 +24,8 @@ BATCH = 5_000
 
 def _job(name: str, due: datetime, now: datetime) -> Job:
     """What the Dapr face makes of a one-shot."""
-    schedule = parse_schedule(ScheduleText(due_time=due.isoformat().replace("+00:00", "Z")), "dapr", now, zones.load_zone)
+    text = ScheduleText(due_time=due.isoformat().replace("+00:00", "Z"))
+    schedule = parse_schedule(text, "dapr", now, zones.load_zone)
     return Job(
         key=JobKey("default", "app/bench", name),
         schedule=schedule,

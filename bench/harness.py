@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-
 from figures import Arrival, Figures
 
 HERE = Path(__file__).parent

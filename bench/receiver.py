@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from array import array
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -46,10 +47,8 @@ class Log:
         self.wanted = count
         self.enough.clear()
         if len(self.heads) < count:
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self.enough.wait(), seconds)
-            except TimeoutError:
-                pass
         return len(self.heads)
 
     def dump(self, path: Path) -> int:

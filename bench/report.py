@@ -14,7 +14,6 @@ from statistics import median
 from typing import Any
 
 import apsw
-
 from figures import Table
 from harness import HERE
 
@@ -67,7 +66,8 @@ def _machine_text(facts: dict[str, Any]) -> str:
     return "\n".join(
         (
             f"- {facts['cores']} cores of {facts['cpu']}, {facts['memory_gib']} GiB; Linux {facts['kernel']}",
-            f"- append of 4 KiB with fdatasync: {sync['per_s']:,.0f}/s, p50 {sync['p50_us']:.0f} µs, p99 {sync['p99_us']:.0f} µs",
+            f"- append of 4 KiB with fdatasync: {sync['per_s']:,.0f}/s, "
+            f"p50 {sync['p50_us']:.0f} µs, p99 {sync['p99_us']:.0f} µs",
             f"- Python {facts['python']}, SQLite {facts['sqlite']} (WAL, synchronous FULL)",
             f"- load average (1 minute) {facts['load_before']:.2f} before, {facts['load_after']:.2f} after",
         )
@@ -84,7 +84,8 @@ def write(name: str, facts: dict[str, Any], results: dict[str, list[Table]], fol
     """The tables as Markdown, and all single runs as JSON beside it."""
     facts = {**facts, "load_after": os.getloadavg()[0]}
     folder.mkdir(exist_ok=True)
-    parts = [f"# Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {revision()}", "", _machine_text(facts), "", HEAD]
+    title = f"# Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {revision()}"
+    parts = [title, "", _machine_text(facts), "", HEAD]
     for workload, tables in results.items():
         parts += [f"## {workload}", ""] + [table.text() for table in tables]
     path = folder / f"{name}.md"

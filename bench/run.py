@@ -74,7 +74,8 @@ def main() -> int:
             say(f"stopped: {error}")
             failed = 130
     if results:
-        name = f"{datetime.now(UTC):%Y-%m-%d}-{report.revision()}" + ("-quick" if arguments.quick else "")
+        what = [*arguments.workload, *["quick"] * arguments.quick, *["stopped"] * (failed > 1)]
+        name = "-".join([f"{datetime.now(UTC):%Y-%m-%d}", report.revision(), *what])
         say(f"written: {report.write(name, facts, results).name}")
     return failed
 

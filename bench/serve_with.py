@@ -3,7 +3,7 @@
     serve_with.py [--commit-delay-ms N] [--sample FILE] serve …
 
 ``--commit-delay-ms`` makes each commit of the SQLite writer that much longer, as a slow disk would.
-``--sample`` looks at the stacks of all threads every few milliseconds and writes them folded when the node ends.
+``--sample`` looks at the stacks of all threads every few milliseconds; see sampler.py.
 """
 
 import sys

@@ -19,7 +19,7 @@ _times: Counter[str] = Counter()
 _lock = threading.Lock()
 
 
-def once(port: int, name: str, due_us: int, data: str) -> None:
+def once(port: int, name: str, due_us: int, _data: str) -> None:
     """A one-shot."""
     post(port, name, due_us)
 
@@ -74,7 +74,8 @@ def main() -> None:
         count, seconds, start_us = (int(number) for number in numbers)
         for i in range(count):
             anchor = start_us + i * 1_000_000 // count
-            trigger = IntervalTrigger(seconds=1, start_date=_at(anchor), end_date=_at(anchor) + timedelta(seconds=seconds - 0.5))
+            end = _at(anchor) + timedelta(seconds=seconds - 0.5)
+            trigger = IntervalTrigger(seconds=1, start_date=_at(anchor), end_date=end)
             scheduler.add_job("with_apscheduler3:every", trigger, [int(port), f"each-{i}", anchor], id=f"each-{i}")
         scheduler.resume()
     if command in ("work", "recur"):

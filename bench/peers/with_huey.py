@@ -15,7 +15,7 @@ huey = SqliteHuey("bench", filename=sys.argv[1], fsync=True, results=False, utc=
 
 
 @huey.task(name="once")
-def once(port: int, name: str, due_us: int, data: str) -> None:
+def once(port: int, name: str, due_us: int, _data: str) -> None:
     """A one-shot."""
     post(port, name, due_us)
 
@@ -39,7 +39,7 @@ def main() -> None:
         print(json.dumps({"seconds": time.monotonic() - begin}), flush=True)
     elif command == "work":
         # What is due is looked for once a second: it can't be asked for oftener.
-        consumer = Consumer(huey, workers=4, periodic=False, initial_delay=0.005, backoff=1.15, max_delay=0.1, scheduler_interval=1)
+        consumer = Consumer(huey, workers=4, periodic=False, initial_delay=0.005, max_delay=0.1, scheduler_interval=1)
         consumer.start()
         print("ready", flush=True)
         signal.sigwait({signal.SIGTERM})

@@ -69,6 +69,12 @@ class Call:
         return self.headers["wakeful-run-id"]
 
 
+class _Server(ThreadingHTTPServer):
+    # Hundreds of callbacks may connect at once; the usual backlog of five would delay them by seconds.
+    request_queue_size = 1024
+    daemon_threads = True
+
+
 class App:
     """An app in the test's own process: answers ``status``, and only while ``open`` is set."""
 
@@ -77,8 +83,7 @@ class App:
         self.status = 200
         self.open = threading.Event()
         self.open.set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", port), self._handler())
         self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
