@@ -36,7 +36,7 @@ class Table:
     def add(self, label: Mapping[str, Any], runs: Sequence[Figures]) -> Figures:
         """A row: the median of these runs."""
         self.raw.extend({**label, **run} for run in runs)
-        row = {**label, **combined(runs)}
+        row = {**label, **combined(runs), "runs": len(runs)}
         self.rows.append(row)
         return row
 
@@ -44,8 +44,9 @@ class Table:
         """Markdown."""
         lines = [f"### {self.title}", ""]
         if self.rows:
-            lines += [_line(heading for _, heading, _ in self.columns), _line("---" for _ in self.columns)]
-            lines += [_line(_cell(row, key, form) for key, _, form in self.columns) for row in self.rows]
+            columns = [*self.columns, *[("runs", "runs", "d")] * ("runs" in self.rows[0])]
+            lines += [_line(heading for _, heading, _ in columns), _line("---" for _ in columns)]
+            lines += [_line(_cell(row, key, form) for key, _, form in columns) for row in self.rows]
             lines.append("")
         lines += [f"- {note}" for note in dict.fromkeys(self.notes)]
         return "\n".join(lines).rstrip() + "\n"

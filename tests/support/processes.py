@@ -252,10 +252,10 @@ class Processes:
 
     def close(self) -> None:
         for node in self.nodes:
-            self.strays.extend(_descendants(node.pid))
             if node.process.poll() is None:
                 node.process.kill()
             node.process.wait(10)
+            self.strays.extend(_living_in(node.home))
         for pid in self.strays:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -263,9 +263,12 @@ class Processes:
             app.close()
 
 
-def _descendants(pid: int) -> list[int]:
+def _living_in(home: Path) -> list[int]:
+    """The processes that were started with this home, by whomever: what a test that failed left behind."""
+    mark = f"HOME={home}".encode()
     found: list[int] = []
-    with suppress(OSError):
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            found += [int(child), *_descendants(int(child))]
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
     return found
