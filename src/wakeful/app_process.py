@@ -43,8 +43,10 @@ class AppProcess:
         return cls(process)
 
     async def wait(self) -> int:
-        """Its exit code; below zero, the signal that ended it."""
+        """Its exit code; below zero, the signal that ended it. Ends all that it started, too."""
         code = await self._process.wait()
+        # What it started and left behind ends with it.
+        self._signal(signal.SIGKILL)
         # A grandchild may hold the pipes open: what it prints is not waited for.
         await asyncio.wait(self._output, timeout=0.5)
         return code

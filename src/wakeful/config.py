@@ -9,6 +9,8 @@ from urllib.parse import unquote
 
 import platformdirs
 
+LONGEST_S = 365 * 24 * 3600
+
 
 class ConfigError(Exception):
     """A setting that can't be; the message says which, and what would be right."""
@@ -32,8 +34,6 @@ class Config:
     def __post_init__(self) -> None:
         if not self.app_id.strip() or "/" in self.app_id:
             raise ConfigError(f"--app-id {self.app_id!r}: an id is not empty and has no '/'")
-        if self.app_timeout <= timedelta(0):
-            raise ConfigError("--app-timeout: a positive number of seconds")
         for flag, port in (("--app-port", self.app_port), ("--dapr-http-port", self.http_port), ("--port", self.port)):
             if port is not None and not 0 <= port <= 65535:
                 raise ConfigError(f"{flag} {port}: a port is a number from 0 to 65535")
@@ -41,6 +41,17 @@ class Config:
             raise ConfigError(
                 f"--listen-address {self.address}: others could reach this node; set DAPR_API_TOKEN, or bind 127.0.0.1"
             )
+
+
+def seconds(flag: str, number: float) -> timedelta:
+    """A time in which something must happen.
+
+    Raises:
+        ConfigError: it is not above zero, or beyond a year.
+    """
+    if not 0 < number <= LONGEST_S:
+        raise ConfigError(f"{flag} {number}: a number of seconds above 0 and up to {LONGEST_S}")
+    return timedelta(seconds=number)
 
 
 def is_loopback(address: str) -> bool:

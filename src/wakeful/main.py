@@ -3,15 +3,17 @@
 import asyncio
 import logging
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from wakeful import __version__
-from wakeful.config import Config, ConfigError, store_path
+from wakeful.config import Config, ConfigError, seconds, store_path
 from wakeful.core.errors import WakefulError
 from wakeful.faces.cli.app import EXIT_CODES, FAILURE, OK, USAGE, Doors, NodeOptions, build
+from wakeful.faces.cli.text import printable
 from wakeful.scheduler import Scheduler
 
 OWN_PORT = 7710
@@ -22,17 +24,37 @@ def main() -> None:
     """Runs the command line."""
     # What the app and the node print must be seen at once, in a pipe too.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    cli = build(Doors(__version__, _open_scheduler, _serve, _run))
+    arguments, command = _split(sys.argv[1:])
+    cli = build(Doors(__version__, _open_scheduler, _serve, _run), command)
     try:
-        sys.exit(cli())
+        code = cli(arguments)
+        sys.stdout.flush()
+        sys.exit(code)
+    except BrokenPipeError:
+        # Whoever read has gone; what is still unwritten must not complain at the interpreter's end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except ConfigError as error:
         _fail(str(error), USAGE)
     except WakefulError as error:
         _fail(error.message, EXIT_CODES[error.code])
 
 
+def _split(arguments: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Our own arguments, and those behind ``--``, which are the app's and are not looked at."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    own = arguments[:end]
+    if any(_broken(argument) for argument in own):
+        _fail("the command line is not UTF-8", USAGE)
+    return own, tuple(arguments[end + 1 :])
+
+
+def _broken(argument: str) -> bool:
+    return any(0xD800 <= ord(character) < 0xE000 for character in argument)
+
+
 def _fail(message: str, code: int) -> None:
-    print(f"wakeful: {message}", file=sys.stderr)
+    print(printable(f"wakeful: {message}"), file=sys.stderr)
     sys.exit(code)
 
 
@@ -45,7 +67,7 @@ def _config(options: NodeOptions, own_port: int) -> Config:
         port=own_port if options.port is None else options.port,
         address=options.listen_address,
         store=store_path(options.store, os.environ),
-        app_timeout=timedelta(seconds=options.app_timeout),
+        app_timeout=seconds("--app-timeout", options.app_timeout),
         api_token=os.environ.get("DAPR_API_TOKEN") or None,
         app_token=os.environ.get("APP_API_TOKEN") or None,
     )
@@ -66,11 +88,11 @@ def _log_to_stderr() -> None:
 
 
 async def _serve(options: NodeOptions) -> int:
-    from wakeful.node import running, until_signal  # noqa: PLC0415
+    from wakeful.node import running, told_to_stop  # noqa: PLC0415
 
     _log_to_stderr()
     config = _config(options, OWN_PORT)
-    told = asyncio.create_task(until_signal())
+    told = told_to_stop()
     async with running(config) as ports:
         print(
             f"ℹ️  wakeful serves {config.app_id}. HTTP Port: {ports.http}. Own API: {ports.own}. Store: {config.store}"
@@ -81,11 +103,11 @@ async def _serve(options: NodeOptions) -> int:
 
 async def _run(options: NodeOptions, command: tuple[str, ...]) -> int:
     from wakeful.app_process import AppProcess  # noqa: PLC0415
-    from wakeful.node import running, until_signal  # noqa: PLC0415
+    from wakeful.node import running, told_to_stop  # noqa: PLC0415
 
     _log_to_stderr()
     config = _config(options, 0)
-    told = asyncio.create_task(until_signal())
+    told = told_to_stop()
     async with running(config) as ports:
         print(f"ℹ️  Starting wakeful with id {config.app_id}. HTTP Port: {ports.http}. Own API: {ports.own}")
         environment = {

@@ -87,7 +87,8 @@ async def running(config: Config) -> AsyncIterator[Ports]:
         try:
             async with servers, own_servers:
                 yield ports
-                # New requests are refused first; then what is in flight ends.
+                # No more is claimed and no request taken; then what is in flight ends.
+                engine.drain()
             await engine.stop(GRACE)
         finally:
             if app is not None:
@@ -148,13 +149,13 @@ async def _serve(bound: socket.socket, app: Any) -> AsyncIterator[None]:
         await serving
 
 
-async def until_signal() -> str:
-    """Waits for SIGINT or SIGTERM; its name."""
+def told_to_stop() -> asyncio.Future[str]:
+    """From now on SIGINT and SIGTERM end nothing by themselves: the first one's name is this future's result."""
     loop = asyncio.get_running_loop()
     told: asyncio.Future[str] = loop.create_future()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _tell, told, number.name)
-    return await told
+    return told
 
 
 def _tell(told: "asyncio.Future[str]", name: str) -> None:

@@ -123,11 +123,15 @@ class Engine:
             loop.create_task(self._supervise(name, part), name=f"wakeful-{name}") for name, part in parts.items()
         ]
 
+    def drain(self) -> None:
+        """Claims no more."""
+        self._draining = True
+        self._alarm.ring()
+
     async def stop(self, grace: timedelta) -> None:
         """Claims no more, waits for what is in flight at most ``grace``, gives the rest back, and leaves."""
         deadline = asyncio.get_running_loop().time() + grace.total_seconds()
-        self._draining = True
-        self._alarm.ring()
+        self.drain()
         # A claim under way may still bring deliveries.
         try:
             async with asyncio.timeout_at(deadline):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 from cyclopts import App, Group, Parameter
+from cyclopts.validators import Number
 
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import JobRecord
@@ -82,30 +83,28 @@ class Doors:
     run: Callable[[NodeOptions, tuple[str, ...]], Awaitable[int]]
 
 
-def build(doors: Doors) -> App:
-    """The command line of wakeful."""
+def build(doors: Doors, command: tuple[str, ...]) -> App:
+    """The command line of wakeful; ``command`` is what stood behind ``--``, the app's own."""
     app = App(
         name="wakeful",
         help="The durable scheduler that services and AI agents trust with “later”.",
         version=f"CLI version: {doors.version}\nRuntime version: {doors.version}",
         version_flags=["--version"],
         version_format="plaintext",
+        help_on_error=True,
         group_parameters=Group("Options"),
     )
 
     @app.command
-    def serve(options: NodeOptions) -> int:
+    def serve(*, options: NodeOptions) -> int:
         """Run a node for an app that was started elsewhere."""
         return _loop(doors.serve(options))
 
-    @app.command
-    def run(*command: Annotated[str, Parameter(allow_leading_hyphen=True)], options: NodeOptions) -> int:
+    @app.command(usage="Usage: wakeful run --app-id ID [OPTIONS] -- COMMAND…")
+    def run(*, options: NodeOptions) -> int:
         """Start an app with wakeful beside it; either's end ends the other.
 
-        Parameters
-        ----------
-        command
-            After ``--``: the app's command line.
+        The app's command line stands behind all options, after ``--``.
         """
         if not command:
             return _complain("run: which app? Give its command after --, or use serve for one that runs already", USAGE)
@@ -141,7 +140,9 @@ def _job_commands(doors: Doors) -> App:
         return _with(doors, which, shown)
 
     @job.command
-    def runs(name: str, *, limit: int = 20, which: Which = WHICH) -> int:
+    def runs(
+        name: str, *, limit: Annotated[int, Parameter(validator=Number(gte=1, lte=10_000))] = 20, which: Which = WHICH
+    ) -> int:
         """List a job's runs, newest first, those of its earlier definitions too."""
 
         async def listed(scheduler: Scheduler) -> int:
@@ -159,9 +160,8 @@ def _job_commands(doors: Doors) -> App:
         async def deleted(scheduler: Scheduler) -> int:
             key = (await _one(scheduler, which, name, ended=False)).job.key
             await scheduler.delete(JobQuery(key.namespace, key.owner, key.name))
-            print(
-                text.as_json({"deleted": text.key_fields(key)}) if which.json else f"deleted {key.name} of {key.owner}"
-            )
+            said = text.printable(f"deleted {key.name} of {key.owner}")
+            print(text.as_json({"deleted": text.key_fields(key)}) if which.json else said)
             return OK
 
         return _with(doors, which, deleted)
@@ -179,7 +179,7 @@ def _loop(work: Awaitable[T]) -> T:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"wakeful: {message}", file=sys.stderr)
+    print(text.printable(f"wakeful: {message}"), file=sys.stderr)
     return code
 
 

@@ -122,7 +122,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> str
     """Columns as wide as their widest cell; ``empty`` if there is no row."""
     if not rows:
         return empty
-    clean = [[_printable(cell) for cell in row] for row in rows]
+    clean = [[_cell(cell) for cell in row] for row in rows]
     widths = [max(len(line[i]) for line in (head, *clean)) for i in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -130,16 +130,20 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> str
     )
 
 
-def _printable(cell: str) -> str:
-    # A name or an error comes from outside: it must not move the reader's cursor.
-    shown = "".join(c if c.isprintable() else "�" for c in cell)
+def printable(text: str) -> str:
+    """The text without what would move the reader's cursor: names and errors come from outside."""
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def _cell(text: str) -> str:
+    shown = printable(text)
     return shown if len(shown) <= 60 else shown[:59] + "…"
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_plain(part)}" for name, part in value.items() if part is not None)
-    return _printable(str(value))
+    return _cell(str(value))
 
 
 def _short(instant: datetime | None) -> str:
