@@ -5,7 +5,6 @@ import os
 import platform
 import re
 import subprocess
-import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -18,6 +17,8 @@ from figures import Table
 from harness import HERE
 
 RESULTS = HERE / "results"
+_URL = re.compile(r"\b[a-z+]+://[^\s\"'|]+")
+_PATH = re.compile(r"(?<![\w.…])/(?:[\w.+-]+/)+")
 
 
 def revision() -> str:
@@ -81,6 +82,11 @@ A quick run shows that it all works, no more.
 """
 
 
+def anonymous(text: str) -> str:
+    """Without the folders and addresses of this machine, which an error's text may have brought along."""
+    return _PATH.sub("…/", _URL.sub("…", text))
+
+
 def write(name: str, facts: dict[str, Any], results: dict[str, list[Table]], folder: Path = RESULTS) -> Path:
     """The tables as Markdown, and all single runs as JSON beside it."""
     facts = {**facts, "load_after": os.getloadavg()[0]}
@@ -90,15 +96,14 @@ def write(name: str, facts: dict[str, Any], results: dict[str, list[Table]], fol
     for workload, tables in results.items():
         parts += [f"## {workload}", ""] + [table.text() for table in tables]
     path = folder / f"{name}.md"
-    path.write_text("\n".join(parts))
+    path.write_text(anonymous("\n".join(parts)))
     record = {
         "revision": revision(),
-        "arguments": sys.argv[1:],
         "machine": facts,
         "results": {
             workload: [{"title": t.title, "rows": t.rows, "runs": t.raw, "notes": t.notes} for t in tables]
             for workload, tables in results.items()
         },
     }
-    path.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    path.with_suffix(".json").write_text(anonymous(json.dumps(record, indent=1) + "\n"))
     return path
