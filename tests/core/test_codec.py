@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wakeful.core.codec import Decoder, encode_definition, from_us, to_us
+from wakeful.core.codec import Columns, Decoder, encode_definition, from_us, to_us
 from wakeful.core.job import Catchup, CountedFrom, Data, Job, JobKey, Overlap, RetryPolicy, TargetSpec
 from wakeful.core.schedule import ScheduleText, parse_schedule
 from wakeful.zones import load_zone
@@ -48,7 +48,10 @@ def jobs(draw: st.DrawFn) -> Job:
 
 def decoded(job: Job) -> Job:
     body = None if job.data is None else job.data.body
-    return Decoder(load_zone).job(job.key, job.queue, job.max_running, encode_definition(job), body)
+    columns = Columns(job.key, job.queue, job.max_running, job.priority, job.pause_after, body)
+    decoder = Decoder(load_zone)
+    decoder.calendars = {calendar.name: calendar for calendar in job.calendars}
+    return decoder.job(columns, encode_definition(job))
 
 
 @given(jobs())

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wakeful.core.job import Catchup, Job, JobKey, JobRecord, JobState, Overlap, TargetSpec
-from wakeful.core.planning import Gone, Plan, choose, plan, skip_through
+from wakeful.core.planning import Gone, Plan, choose, leave_out, plan
 from wakeful.core.run import RunState
 from wakeful.core.schedule import ScheduleText, parse_schedule
 from wakeful.zones import load_zone
@@ -279,25 +279,25 @@ def test_a_job_without_a_next_due_instant_is_not_planned() -> None:
 
 
 def test_a_resume_leaves_out_everything_through_now() -> None:
-    made = skip_through(a_record(), at(60), "paused")
+    made = leave_out(a_record(), at(60), RunState.SKIPPED, "paused")
     assert (made.scheduled_for, made.next_due_at, made.seq) == (None, at(61), 60)
     assert made.gone == (Gone(60, at(1), at(60), 60, SKIPPED, "paused"),)
 
 
 @pytest.mark.parametrize("now", [0, 0.5])
 def test_a_resume_before_anything_was_due_leaves_nothing_out(now: float) -> None:
-    made = skip_through(a_record(), at(now), "paused")
+    made = leave_out(a_record(), at(now), RunState.SKIPPED, "paused")
     assert (made.gone, made.next_due_at, made.seq) == ((), at(1), 0)
 
 
 def test_a_resume_after_the_end_leaves_nothing_due() -> None:
-    made = skip_through(a_record(ttl="10s"), at(60), "paused")
+    made = leave_out(a_record(ttl="10s"), at(60), RunState.SKIPPED, "paused")
     assert (made.next_due_at, made.seq, made.gone[0].last) == (None, 10, at(10))
 
 
 def test_what_was_left_out_by_a_pause_costs_no_repeats() -> None:
     record = a_record(repeats=2)
-    resumed = after(record, skip_through(record, at(60), "paused"))
+    resumed = after(record, leave_out(record, at(60), RunState.SKIPPED, "paused"))
     assert (resumed.remaining, resumed.next_due_at) == (2, at(61))
 
 
@@ -320,7 +320,7 @@ class Walk:
             self.paused = True
         elif action == "resume" and self.paused:
             self.paused = False
-            self._write(skip_through(self.record, self.now, "paused"))
+            self._write(leave_out(self.record, self.now, RunState.SKIPPED, "paused"))
         elif action == "claim" and not (self.running or self.paused):
             due = self.record.next_due_at
             if due is not None and due <= self.now:

@@ -8,7 +8,7 @@ from engine.scripted import Cluster, Member, ScriptedSink
 from support.clock import VirtualClock
 from support.stores import NOON, QUEUE, a_job, key, ms, s
 from wakeful.core.job import JobState, RetryPolicy
-from wakeful.core.ports import Put
+from wakeful.core.ports import Put, StateChange
 from wakeful.core.run import Failed
 from wakeful.engine.engine import Limits
 
@@ -105,7 +105,7 @@ async def test_a_job_that_was_ended_or_paused_is_not_delivered_any_more(
         if end == "delete":
             await node.delete(key(name))
         else:
-            await node.store.set_state(key(name), JobState.PAUSED, clock.now())
+            await node.store.set_state(StateChange(key(name), JobState.PAUSED), clock.now())
     await clock.advance(30)
 
     # A run that had begun before its job was paused goes on to its end.

@@ -7,7 +7,7 @@ import pytest
 
 from support.stores import LIKE_DAPR, NOON, QUEUE, a_job, finish, history, key, ms, s, take, take_one, the_job
 from wakeful.core.job import Catchup, JobState, Overlap, RetryPolicy
-from wakeful.core.ports import JobQuery, Put, Room, Store
+from wakeful.core.ports import JobQuery, Put, Room, StateChange, Store
 from wakeful.core.run import Cause, Failed, RunState
 
 pytestmark = pytest.mark.anyio
@@ -237,7 +237,7 @@ async def test_a_paused_job_is_not_claimed_whichever_connection_paused_it(store:
     for number in range(30):
         name = f"job-{number}"
         await store.put_job(a_job(name, due="0s"), Put.CREATE, NOON)
-        await asyncio.gather(store.set_state(key(name), JobState.PAUSED, NOON), take(other, NOON))
+        await asyncio.gather(store.set_state(StateChange(key(name), JobState.PAUSED), NOON), take(other, NOON))
         assert await take(other, NOON) == []
     assert len((await store.list_jobs(JobQuery())).items) == 30
 

@@ -25,7 +25,7 @@ from support.stores import (
 )
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import Catchup, JobRecord, JobState, Overlap, RetryPolicy
-from wakeful.core.ports import JobQuery, NewRun, Put, Room, Store
+from wakeful.core.ports import JobQuery, NewRun, Put, Room, StateChange, Store
 from wakeful.core.run import Cause, Failed, RunState, Succeeded, run_id
 
 pytestmark = pytest.mark.anyio
@@ -156,7 +156,7 @@ async def test_6_a_pause_lets_the_started_run_finish_and_a_resume_records_what_p
     await store.put_job(a_job(schedule="@every 1h", retry=RetryPolicy(3, s(60))), Put.CREATE, NOON)
     at = NOON + s(3600)
     claim = await take_one(store, at)
-    paused = await store.set_state(key("tick"), JobState.PAUSED, at)
+    paused = await store.set_state(StateChange(key("tick"), JobState.PAUSED), at)
     assert paused.state is JobState.PAUSED
     await finish(store, claim, at, Failed("no"))
     again = await take_one(store, at + s(60))
@@ -165,7 +165,7 @@ async def test_6_a_pause_lets_the_started_run_finish_and_a_resume_records_what_p
     assert await take(store, at + s(7200), 5) == []
 
     resumed_at = NOON + timedelta(days=1, minutes=90)
-    resumed = await store.set_state(key("tick"), JobState.ACTIVE, resumed_at)
+    resumed = await store.set_state(StateChange(key("tick"), JobState.ACTIVE), resumed_at)
 
     assert resumed.state is JobState.ACTIVE
     assert resumed.next_due_at == NOON + timedelta(days=1, hours=2)
@@ -180,10 +180,10 @@ async def test_6_a_pause_lets_the_started_run_finish_and_a_resume_records_what_p
 
 async def test_6_pausing_twice_changes_nothing(store: Store) -> None:
     await store.put_job(a_job(schedule="@every 1h"), Put.CREATE, NOON)
-    await store.set_state(key("tick"), JobState.PAUSED, NOON + s(10))
-    await store.set_state(key("tick"), JobState.PAUSED, NOON + s(20))
-    resumed = await store.set_state(key("tick"), JobState.ACTIVE, NOON + s(30))
-    again = await store.set_state(key("tick"), JobState.ACTIVE, NOON + s(40))
+    await store.set_state(StateChange(key("tick"), JobState.PAUSED), NOON + s(10))
+    await store.set_state(StateChange(key("tick"), JobState.PAUSED), NOON + s(20))
+    resumed = await store.set_state(StateChange(key("tick"), JobState.ACTIVE), NOON + s(30))
+    again = await store.set_state(StateChange(key("tick"), JobState.ACTIVE), NOON + s(40))
 
     assert resumed.next_due_at == again.next_due_at == NOON + s(3600)
     assert await history(store) == []

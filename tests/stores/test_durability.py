@@ -27,7 +27,7 @@ from support.stores import (
 )
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import JobRecord, JobState, Overlap, RetryPolicy
-from wakeful.core.ports import JobQuery, NewRun, Put, Retention, Room, RunQuery, Store
+from wakeful.core.ports import JobQuery, NewRun, Put, Retention, Room, RunQuery, StateChange, Store
 from wakeful.core.run import Accepted, Failed, Rejected, RunState, Succeeded, run_id
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +46,7 @@ async def test_a_store_that_is_opened_again_shows_the_same(opener: Opener) -> No
     await store.put_job(a_job("again", due="1h"), Put.CREATE, NOON)
     await store.put_job(a_job("again", due="2h"), Put.REPLACE, NOON)
     await store.put_job(a_job("paused", "@every 1s"), Put.CREATE, NOON)
-    await store.set_state(key("paused"), JobState.PAUSED, NOON)
+    await store.set_state(StateChange(key("paused"), JobState.PAUSED), NOON)
     await finish(store, await take_one(store, NOON), NOON)
     claim = await take_one(store, NOON + s(30))
     await finish(store, claim, NOON + s(30), Failed("no"))

@@ -9,7 +9,7 @@ import pytest
 from support.stores import NOON, a_job, finish, history, key, ms, records, s, take, take_one, the_job
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import Catchup, CountedFrom, Data, JobKey, JobState, Overlap, RetryPolicy, TargetSpec
-from wakeful.core.ports import JobQuery, Put, RunQuery, Store
+from wakeful.core.ports import JobQuery, Put, RunQuery, StateChange, Store
 
 pytestmark = pytest.mark.anyio
 
@@ -63,7 +63,7 @@ async def test_create_refuses_a_taken_name_and_leaves_the_job_alone(store: Store
 
 async def test_edit_of_a_free_name_is_refused(store: Store) -> None:
     assert await refused(store.put_job(a_job(due="1h"), Put.EDIT, NOON)) is ErrorCode.JOB_NOT_FOUND
-    assert await refused(store.set_state(key("tick"), JobState.PAUSED, NOON)) is ErrorCode.JOB_NOT_FOUND
+    assert await refused(store.set_state(StateChange(key("tick"), JobState.PAUSED), NOON)) is ErrorCode.JOB_NOT_FOUND
 
 
 async def test_replace_of_a_free_name_creates(store: Store) -> None:
@@ -100,7 +100,7 @@ async def test_an_edit_moves_a_job_to_another_queue(store: Store) -> None:
 
 async def test_an_edit_of_a_paused_job_leaves_it_paused(store: Store) -> None:
     await store.put_job(a_job(due="10s"), Put.CREATE, NOON)
-    await store.set_state(key("tick"), JobState.PAUSED, NOON)
+    await store.set_state(StateChange(key("tick"), JobState.PAUSED), NOON)
     edited = await store.put_job(a_job(due="20s"), Put.EDIT, NOON)
     assert edited.state is JobState.PAUSED
     assert await take(store, NOON + s(60), 5) == []

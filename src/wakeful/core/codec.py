@@ -1,14 +1,15 @@
 """A job's definition as text, the same in every store."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from wakeful.core.job import Catchup, CountedFrom, Data, Job, JobKey, Overlap, RetryPolicy, TargetSpec
+from wakeful.core.job import Calendar, Catchup, CountedFrom, Data, Job, JobKey, Overlap, RetryPolicy, TargetSpec
 from wakeful.core.schedule import Recurrence, Schedule, ScheduleText, compile_recurrence
 
 Zones = Callable[[str], ZoneInfo | None]
@@ -32,57 +33,100 @@ def encode_definition(job: Job) -> str:
     schedule, given, retry = job.schedule, job.schedule.given, job.retry
     fields: dict[str, Any] = {
         "syntax": schedule.syntax,
-        "schedule": given.schedule,
-        "due_time": given.due_time,
-        "ttl": given.ttl,
-        "repeats": given.repeats,
+        "given": {name: value for name, value in asdict(given).items() if value is not None},
         "start_us": to_us(schedule.start),
         "first_us": to_us(schedule.first) if schedule.first else None,
         "until_us": to_us(schedule.until) if schedule.until else None,
         "target": [job.target.kind, job.target.address, dict(job.target.options)],
         "data_type": job.data.type if job.data else None,
-        "retry": [retry.max_retries, retry.interval // _MICROSECOND, retry.counted_from],
+        "retry": [
+            retry.max_retries,
+            retry.interval // _MICROSECOND,
+            retry.counted_from,
+            retry.multiplier,
+            _span(retry.max_interval),
+            retry.jitter,
+            _span(retry.max_age),
+        ],
         "overlap": job.overlap,
         "catchup": job.catchup,
         "at_most_once": job.at_most_once or None,
+        "timeout_us": _span(job.timeout),
+        "jitter_us": _span(job.jitter) or None,
+        "catchup_window_us": _span(job.catchup_window),
+        "catchup_limit": job.catchup_limit,
+        "calendars": [calendar.name for calendar in job.calendars] or None,
     }
     return msgspec.json.encode({name: value for name, value in fields.items() if value is not None}).decode()
 
 
+def _span(duration: timedelta | None) -> int | None:
+    return None if duration is None else duration // _MICROSECOND
+
+
+def _duration(microseconds: int | None) -> timedelta | None:
+    return None if microseconds is None else timedelta(microseconds=microseconds)
+
+
+class Columns(NamedTuple):
+    """What of a job does not stand in its definition."""
+
+    key: JobKey
+    queue: str
+    max_running: int
+    priority: int
+    pause_after: int | None
+    data: bytes | None
+
+
 class Decoder:
-    """Makes jobs of their stored definitions; recurrences are compiled once for each text."""
+    """Makes jobs of their stored definitions; recurrences are compiled once for each text.
+
+    ``calendars`` are those known by name; the store keeps them up to date.
+    """
 
     def __init__(self, zones: Zones) -> None:
+        self.calendars: Mapping[str, Calendar] = {}
+        self.calendars_read: object = None
         self._zones = zones
         self._recurrence = lru_cache(maxsize=4096)(self._compile)
 
-    def _compile(self, text: str, syntax: str) -> Recurrence | None:
-        return compile_recurrence(text, syntax, self._zones)
+    def _compile(self, text: str, syntax: str, zone: str | None, dst: str | None) -> Recurrence | None:
+        return compile_recurrence(text, syntax, self._zones, zone, dst)
 
-    def job(self, key: JobKey, queue: str, max_running: int, definition: str, data: bytes | None) -> Job:
+    def job(self, columns: Columns, definition: str) -> Job:
         """The job that ``encode_definition`` wrote."""
         fields = msgspec.json.decode(definition)
         kind, address, options = fields["target"]
-        max_retries, interval_us, counted_from = fields["retry"]
         data_type = fields.get("data_type")
         return Job(
-            key=key,
+            key=columns.key,
             schedule=self._schedule(fields),
             target=TargetSpec(kind, address, options),
-            queue=queue,
-            data=None if data_type is None else Data(data_type, data or b""),
-            retry=RetryPolicy(max_retries, timedelta(microseconds=interval_us), CountedFrom(counted_from)),
+            queue=columns.queue,
+            data=None if data_type is None else Data(data_type, columns.data or b""),
+            retry=_retry(fields["retry"]),
             overlap=Overlap(fields["overlap"]),
             catchup=Catchup(fields["catchup"]),
-            max_running=max_running,
+            max_running=columns.max_running,
             at_most_once=fields.get("at_most_once", False),
+            priority=columns.priority,
+            timeout=_duration(fields.get("timeout_us")),
+            jitter=timedelta(microseconds=fields.get("jitter_us", 0)),
+            catchup_window=_duration(fields.get("catchup_window_us")),
+            catchup_limit=fields.get("catchup_limit"),
+            pause_after=columns.pause_after,
+            calendars=tuple(self.calendars[name] for name in fields.get("calendars", ()) if name in self.calendars),
         )
 
     def _schedule(self, fields: dict[str, Any]) -> Schedule:
-        given = ScheduleText(fields.get("schedule"), fields.get("due_time"), fields.get("ttl"), fields.get("repeats"))
+        given = ScheduleText(**fields["given"])
+        recurrence = None
+        if given.schedule is not None:
+            recurrence = self._recurrence(given.schedule, fields["syntax"], given.zone, given.dst)
         first, until = fields.get("first_us"), fields.get("until_us")
         return Schedule(
-            recurrence=None if given.schedule is None else self._recurrence(given.schedule, fields["syntax"]),
+            recurrence=recurrence,
             start=from_us(fields["start_us"]),
             first=None if first is None else from_us(first),
             until=None if until is None else from_us(until),
@@ -90,3 +134,22 @@ class Decoder:
             given=given,
             syntax=fields["syntax"],
         )
+
+
+def read_calendar(name: str, text: str) -> Calendar:
+    """The calendar of a record: ``{"dates": ["2026-12-25", …], "keep": false}``."""
+    fields = msgspec.json.decode(text)
+    return Calendar(name, frozenset(date.fromisoformat(day) for day in fields["dates"]), fields.get("keep", False))
+
+
+def _retry(fields: Sequence[Any]) -> RetryPolicy:
+    max_retries, interval_us, counted_from, multiplier, max_interval_us, jitter, max_age_us = fields
+    return RetryPolicy(
+        max_retries,
+        timedelta(microseconds=interval_us),
+        CountedFrom(counted_from),
+        multiplier,
+        _duration(max_interval_us),
+        jitter,
+        _duration(max_age_us),
+    )

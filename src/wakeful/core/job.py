@@ -3,8 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
+from hashlib import blake2b
 
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.schedule import Schedule
@@ -22,6 +23,7 @@ class Overlap(StrEnum):
     QUEUE_ONE = "queue_one"
     SKIP = "skip"
     ALLOW = "allow"
+    REPLACE = "replace"
 
 
 class Catchup(StrEnum):
@@ -78,16 +80,43 @@ class TargetSpec:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """``max_retries`` follow the first attempt (``None``: no bound), each ``interval`` after ``counted_from``."""
+    """``max_retries`` follow the first attempt (``None``: no bound), each ``interval`` after ``counted_from``.
+
+    The interval grows by ``multiplier`` with each retry, up to ``max_interval``; ``jitter`` (0 to 1) takes off up to
+    that part of it, differently for each run. No retry begins later than ``max_age`` after the run was due.
+    """
 
     max_retries: int | None = 3
     interval: timedelta = timedelta(seconds=1)
     counted_from: CountedFrom = CountedFrom.FAILURE
+    multiplier: float = 1.0
+    max_interval: timedelta | None = None
+    jitter: float = 0.0
+    max_age: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """Named dates: those on which nothing runs, or, with ``keep``, the only ones on which anything does."""
+
+    name: str
+    dates: frozenset[date]
+    keep: bool = False
+
+    def excludes(self, day: date) -> bool:
+        """Whether nothing runs on that day."""
+        return (day in self.dates) is not self.keep
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The definition, as a caller gave it and as it was understood."""
+    """The definition, as a caller gave it and as it was understood.
+
+    Late instants older than ``catchup_window``, and beyond the newest ``catchup_limit``, become no runs. Each run is
+    due up to ``jitter`` after its instant, always as much for one job. An attempt without an outcome after ``timeout``
+    has failed. After ``pause_after`` failed runs in a row the job pauses itself. Of what is due, higher ``priority``
+    goes first.
+    """
 
     key: JobKey
     schedule: Schedule
@@ -99,6 +128,21 @@ class Job:
     catchup: Catchup = Catchup.LATEST
     max_running: int = 1
     at_most_once: bool = False
+    priority: int = 0
+    timeout: timedelta | None = None
+    jitter: timedelta = timedelta(0)
+    catchup_window: timedelta | None = None
+    catchup_limit: int | None = None
+    pause_after: int | None = None
+    calendars: tuple[Calendar, ...] = ()
+
+    @property
+    def delay(self) -> timedelta:
+        """How long after its instant each run of this job is due: this job's own share of the jitter."""
+        if not self.jitter:
+            return timedelta(0)
+        name = f"{self.key.namespace}\0{self.key.owner}\0{self.key.name}".encode("utf-8", "surrogatepass")
+        return self.jitter * (int.from_bytes(blake2b(name, digest_size=6).digest(), "big") / (1 << 48))
 
     def __post_init__(self) -> None:
         # What may run only once is not tried again, whatever else was said.
@@ -139,6 +183,7 @@ class JobRecord:
     last_run: LastRun | None
     created_at: datetime
     ended_at: datetime | None
+    note: str | None = None
 
     @property
     def remaining(self) -> int | None:

@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from wakeful.core.job import Job, JobKey, JobRecord, JobState
-from wakeful.core.run import Outcome, Run
+from wakeful.core.run import Cause, Outcome, Run
 from wakeful.core.settlement import Settlement
 
 NodeId = int
@@ -29,7 +29,7 @@ class BootTime:
 class Node:
     """One process start of wakeful. ``queues`` are those it serves now; ``boot`` is when it says so.
 
-    With ``holding``, every run that it has claimed and that is not among them goes back.
+    ``holding`` are the runs that it knows to have claimed; ``None``: whatever it has claimed.
     """
 
     id: NodeId
@@ -45,12 +45,24 @@ class Heartbeat:
     """What a node learns when it renews its lease.
 
     ``alive`` is false when the lease had already gone: the node must stop every delivery and come back under a new id.
-    ``reclaimed`` runs came back from dead nodes. ``peers`` are the other living nodes.
+    ``reclaimed`` runs came back: those of dead nodes, and those of this one that it does not hold. ``peers`` are the
+    other living nodes. ``lost`` are runs that the node holds and that are no longer its own: cancelled or taken.
     """
 
     alive: bool
     reclaimed: int
     peers: tuple[Node, ...]
+    lost: tuple[UUID, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """To pause or to resume a job, with a note; ``replay`` leaves what passed meanwhile to the catch-up policy."""
+
+    key: JobKey
+    state: JobState
+    note: str | None = None
+    replay: bool = False
 
 
 class Put(StrEnum):
@@ -108,12 +120,13 @@ class JobQuery:
 
 @dataclass(frozen=True, slots=True)
 class RunQuery:
-    """Which runs, newest first: those of the job ids given, or of every incarnation of ``key``."""
+    """Which runs, newest first: of one job id, or of every incarnation of ``key``; with ``at``, of that instant."""
 
     key: JobKey | None = None
     job_id: int | None = None
     after: str | None = None
     limit: int = 100
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +143,28 @@ class NewRun:
 
     id: UUID
     scheduled_for: datetime
+    cause: Cause = Cause.MANUAL
+    retry_of: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retime:
+    """Another next instant for a job, if it still stands where it was read: at ``was``, ``seq`` and ``revision``."""
+
+    job_id: int
+    revision: int
+    seq: int
+    was: datetime
+    next_due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A small document: agents, tokens, toggles, calendars. ``revision`` counts its changes from 1."""
+
+    key: str
+    value: str
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +198,20 @@ class Store(Protocol):
         """Ends every job that the query names and cancels its waiting runs; how many there were."""
         ...
 
-    async def set_state(self, key: JobKey, state: JobState, now: datetime) -> JobRecord:
-        """Pauses or resumes; resuming records what passed as skipped and goes on strictly after ``now``."""
+    async def set_state(self, change: StateChange, now: datetime) -> JobRecord:
+        """Pauses or resumes; unless it is to be replayed, what passed is skipped and recorded."""
         ...
 
     async def add_runs(self, key: JobKey, runs: Sequence[NewRun], now: datetime) -> Sequence[UUID]:
-        """Adds manual runs: waiting at once where the job has room, else blocked behind those before them."""
+        """Adds runs beside the schedule: waiting where the job has room, else blocked behind those before them."""
+        ...
+
+    async def cancel_runs(self, runs: Sequence[UUID], reason: str, now: datetime) -> Sequence[UUID]:
+        """Ends runs that have not ended; which of them. Who performs one learns of it by its next heartbeat."""
+        ...
+
+    async def retime(self, moves: Sequence[Retime]) -> int:
+        """Moves the next instants of jobs, as after the clock was set; how many still stood where they were read."""
         ...
 
     async def get_run(self, run: UUID) -> Run | None:
@@ -205,6 +248,26 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Waits for what is being written and lets the files go."""
+        ...
+
+
+class Records(Protocol):
+    """Keeps small documents by kind and key, beside the jobs."""
+
+    async def get(self, kind: str, key: str) -> Record | None:
+        """The document of that key."""
+        ...
+
+    async def put(self, kind: str, key: str, value: str, expected: int | None = None) -> int:
+        """Keeps a document; its revision. ``STALE_REVISION`` if it is not at ``expected`` (0: it must be new)."""
+        ...
+
+    async def list(self, kind: str, prefix: str = "") -> Sequence[Record]:
+        """In byte order of their keys."""
+        ...
+
+    async def delete(self, kind: str, key: str) -> bool:
+        """Forgets a document; whether there was one."""
         ...
 
 

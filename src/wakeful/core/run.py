@@ -38,6 +38,8 @@ class Cause(StrEnum):
 
     SCHEDULE = "schedule"
     MANUAL = "manual"
+    BACKFILL = "backfill"
+    RETRY = "retry"
 
 
 class Move(StrEnum):
@@ -55,6 +57,8 @@ class Move(StrEnum):
     LOST_FOR_GOOD = "lost_for_good"
     DELETED = "deleted"
     REPLACED = "replaced"
+    CANCELLED = "cancelled"
+    OVERTAKEN = "overtaken"
 
 
 _B, _W, _C, _O = RunState.BLOCKED, RunState.WAITING, RunState.CLAIMED, RunState.OPEN
@@ -85,6 +89,9 @@ MOVES: dict[tuple[RunState, Move], RunState] = {
     (_O, Move.LOST_FOR_GOOD): RunState.FAILED,
     (_O, Move.DELETED): RunState.CANCELLED,
     (_O, Move.REPLACED): RunState.SUPERSEDED,
+    **{(state, Move.CANCELLED): RunState.CANCELLED for state in (_B, _W, _C, _O)},
+    # Overlap "replace": the next run of the job takes the place of those before it.
+    **{(state, Move.OVERTAKEN): RunState.SUPERSEDED for state in (_B, _W, _C, _O)},
 }
 
 
@@ -111,6 +118,7 @@ class Run:
     fence: int = 0
     revision: int = 1
     claimed_by: int | None = None
+    retry_of: UUID | None = None
     errors: tuple[dict[str, Any], ...] = field(default=())
     created_at: datetime | None = None
     started_at: datetime | None = None

@@ -57,6 +57,10 @@ class ScheduleText:
     due_time: str | None = None
     ttl: str | None = None
     repeats: int | None = None
+    zone: str | None = None
+    dst: str | None = None
+    start_at: str | None = None
+    until_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,12 @@ class Schedule:
     repeats: int | None
     given: ScheduleText
     syntax: str
+
+    @property
+    def zone(self) -> tzinfo:
+        """The zone in which the recurrence is written: whose calendar day an occurrence lies on."""
+        zone: tzinfo = getattr(self.recurrence, "zone", UTC)
+        return zone
 
     def first_due(self) -> datetime | None:
         """The first due instant; ``None`` where the schedule ends before it."""
@@ -137,7 +147,9 @@ def parse_schedule(text: ScheduleText, syntax: str, now: datetime, zones: _Zones
     )
 
 
-def compile_recurrence(text: str | None, syntax: str, zones: _Zones) -> Recurrence | None:
+def compile_recurrence(
+    text: str | None, syntax: str, zones: _Zones, zone: str | None = None, dst: str | None = None
+) -> Recurrence | None:
     """The recurrence of a ``schedule`` that was accepted before; ``None`` where there is none or it is one instant.
 
     Raises:

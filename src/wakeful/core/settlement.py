@@ -1,13 +1,15 @@
 """What the store must write because of an outcome; decided without I/O."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from hashlib import blake2b
 from uuid import UUID
 
 from wakeful.core.job import CountedFrom, RetryPolicy
 from wakeful.core.run import MOVES, Accepted, Failed, Move, Outcome, Rejected, Run, RunState, Succeeded, Unavailable
 
 ERROR_LIMIT = 500
+LONGEST_INTERVAL = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,7 @@ def settle(run: Run, outcome: Outcome, retry: RetryPolicy, now: datetime) -> Set
         case Rejected(error):
             return _end(run, Move.REJECTED, now, "rejected", error)
         case Failed(error):
-            if retry.max_retries is not None and run.attempt > retry.max_retries:
-                return _end(run, Move.EXHAUSTED, now, "attempts_exhausted", error)
-            return _again(run, Move.RETRIED, _retry_at(run, retry, now), run.attempt, error)
+            return _failed(run, error, retry, now)
         case Unavailable():
             return _again(run, Move.GIVEN_BACK, run.run_at or run.scheduled_for, run.attempt - 1, None)
         case Accepted(lease):
@@ -53,11 +53,31 @@ def settle(run: Run, outcome: Outcome, retry: RetryPolicy, now: datetime) -> Set
             )
 
 
+def _failed(run: Run, error: str, retry: RetryPolicy, now: datetime) -> Settlement:
+    if retry.max_retries is not None and run.attempt > retry.max_retries:
+        return _end(run, Move.EXHAUSTED, now, "attempts_exhausted", error)
+    retry_at = _retry_at(run, retry, now)
+    if retry.max_age is not None and retry_at > run.scheduled_for + retry.max_age:
+        return _end(run, Move.EXHAUSTED, now, "too_old", error)
+    return _again(run, Move.RETRIED, retry_at, run.attempt, error)
+
+
 def _retry_at(run: Run, retry: RetryPolicy, now: datetime) -> datetime:
     # Dapr counts from when the attempt was due, so a slow failure is tried again at once
     # (go-etcd-cron internal/counter/counter.go); everybody else counts from the failure.
     counted_from = run.run_at if retry.counted_from is CountedFrom.DUE and run.run_at else now
-    return counted_from + retry.interval
+    try:
+        interval = retry.interval * retry.multiplier ** (run.attempt - 1)
+    except OverflowError:
+        interval = LONGEST_INTERVAL
+    interval = min(interval, retry.max_interval or LONGEST_INTERVAL)
+    return counted_from + interval * (1 - retry.jitter * _share(run))
+
+
+def _share(run: Run) -> float:
+    """A number from 0 up to 1, as good as random: each run and attempt has its own, always the same."""
+    seed = run.id.bytes + run.attempt.to_bytes(8, "big")
+    return int.from_bytes(blake2b(seed, digest_size=6).digest(), "big") / (1 << 48)
 
 
 def _end(run: Run, move: Move, now: datetime, reason: str | None = None, error: str | None = None) -> Settlement:

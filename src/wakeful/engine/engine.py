@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -46,6 +46,7 @@ class _Delivery:
     slot: Slot
     node_id: int
     settlement: Settlement | None = None
+    task: asyncio.Task[Outcome] | None = None
 
 
 class Engine:
@@ -182,8 +183,9 @@ class Engine:
 
     async def _claim_turns(self) -> None:
         while True:
-            if not await self._lease.renew(self._places.queues(), self._holding):
-                self._abandon()
+            beat = await self._lease.renew(self._places.queues(), self._holding)
+            if beat is not None:
+                self._cut(beat.lost) if beat.alive else self._abandon()
             if self._draining:
                 self._turn_at = self._clock.boot().elapsed
                 await self._claim_pause.wait(self._clock.now() + IDLE)
@@ -245,6 +247,13 @@ class Engine:
         self._tokens_at = elapsed
         return max(0, int(self._late_tokens))
 
+    def _cut(self, runs: Iterable[UUID]) -> None:
+        """Stops the deliveries of runs that were cancelled, or taken by others."""
+        for run in runs:
+            delivery = self._holding.get(run)
+            if delivery is not None and delivery.task is not None and not delivery.task.done():
+                delivery.task.cancel()
+
     def _abandon(self) -> None:
         """Stops every delivery: the runs are others' now."""
         for delivery in self._outcomes:
@@ -267,6 +276,7 @@ class Engine:
         delivery = _Delivery(claim, slot, self._lease.node_id)
         self._holding[claim.run.id] = delivery
         task = asyncio.get_running_loop().create_task(self._deliver(slot.place, claim))
+        delivery.task = task
         slot.place.deliveries.add(task)
         task.add_done_callback(partial(self._delivered, delivery))
 

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from wakeful.core.ports import Clock, Entropy, Node, Store
+from wakeful.core.ports import Clock, Entropy, Heartbeat, Node, Store
 
 log = logging.getLogger("wakeful.engine")
 
@@ -36,24 +37,24 @@ class Lease:
         """A claim may have been made without an answer: the next renewal gives back what this node does not know of."""
         self._doubtful = True
 
-    async def renew(self, queues: Collection[str], holding: Collection[UUID]) -> bool:
-        """Renews in time; false if the lease had gone, and with it the node's identity."""
+    async def renew(self, queues: Collection[str], holding: Collection[UUID]) -> Heartbeat | None:
+        """Renews in time; ``None`` if it need not yet. Not alive: the lease had gone, and with it the identity."""
         boot = self._clock.boot()
         if self._renewed_at is not None and not self._doubtful and boot.elapsed - self._renewed_at < RENEW_EVERY:
-            return True
+            return None
         kept = self._renewed_at is None or self.trusted
         if not kept:
             self.lose("the lease was not renewed in time")
-        known = frozenset(holding) if self._doubtful else None
+        known = frozenset(holding) if kept else frozenset()
         node = Node(self.node_id, self._label, tuple(queues), boot, TERM, known)
         beat = await self._store.heartbeat(node, self._clock.now())
         if not beat.alive:
             self.lose("another node took this one for dead")
-            return False
+            return beat
         self._renewed_at, self._doubtful = boot.elapsed, False
         if beat.reclaimed:
             log.warning("took back %d runs that nobody performed", beat.reclaimed)
-        return kept
+        return replace(beat, alive=kept)
 
     def lose(self, why: str) -> None:
         """Comes back as another node: what this one claimed is no longer its own."""

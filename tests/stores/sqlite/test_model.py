@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from support.stores import NOON, QUEUE, a_job, a_node, finish, key, s
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import Catchup, CountedFrom, JobState, Overlap, RetryPolicy
-from wakeful.core.ports import Claim, JobQuery, NewRun, Put, Room
+from wakeful.core.ports import Claim, JobQuery, NewRun, Put, Room, StateChange
 from wakeful.core.run import MOVES, Accepted, Failed, Outcome, Rejected, RunState, Succeeded, Unavailable, run_id
 from wakeful.stores.sqlite import SqliteStore
 from wakeful.zones import load_zone
@@ -74,10 +74,11 @@ INVARIANTS = {
     "counts are those of the rows": """
         SELECT j.id, j.succeeded, j.failed, j.not_run FROM jobs j LEFT JOIN runs r ON r.job_id = j.id GROUP BY j.id
         HAVING j.succeeded <> total(r.state = 'succeeded') OR j.failed <> total(r.state = 'failed')
-            OR j.not_run <> total(CASE WHEN r.state IN ('skipped', 'missed') THEN r.instants END)""",
+            OR j.not_run <> total(CASE WHEN r.fence = 0 AND r.seq IS NOT NULL THEN r.instants END)""",
     "a job is in the due index unless it is paused, ended, busy or has no instant left": """
         SELECT id, state, active, max_running, next_due_at, plan_at FROM jobs
-         WHERE plan_at IS NOT CASE WHEN state = 'active' AND active < max_running THEN next_due_at END""",
+         WHERE plan_at IS NOT CASE WHEN state = 'active' AND (active < max_running OR definition->>'overlap' = 'replace')
+                                   THEN next_due_at + delay_us END""",
     "nothing of an ended job waits": f"""
         SELECT r.id, r.state, j.state FROM runs r JOIN jobs j ON j.id = r.job_id
          WHERE r.state IN ('waiting', 'blocked') AND j.state NOT IN {UNENDED_JOBS}""",
@@ -141,7 +142,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(name=NAMES, state=st.sampled_from([JobState.PAUSED, JobState.ACTIVE]))
     def pause_or_resume(self, name: str, state: JobState) -> None:
         if self.do(self.store.get_job(key(name))) is not None:
-            self.do(self.store.set_state(key(name), state, self.now))
+            self.do(self.store.set_state(StateChange(key(name), state), self.now))
 
     @rule(name=NAMES, many=st.integers(1, 4))
     def run_by_hand(self, name: str, many: int) -> None:

@@ -1,24 +1,34 @@
 """Work of the writer on what is due: read and planned before the transaction, taken inside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import apsw
 
 from wakeful.core.codec import Decoder, from_us, to_us
-from wakeful.core.job import JobRecord
+from wakeful.core.job import JobRecord, Overlap
 from wakeful.core.planning import Plan, plan
 from wakeful.core.ports import Claim, Claimed, Entropy, NodeId, Room
 from wakeful.core.run import ON_TIME, Cause, Run, RunState
 from wakeful.stores.sqlite.ledger import gone_rows, insert_runs, jobs_of, new_ids
-from wakeful.stores.sqlite.rows import dumps, job_record, run_of, sql
+from wakeful.stores.sqlite.records import refresh_calendars
+from wakeful.stores.sqlite.rows import Row, dumps, job_record, run_of, sql
 
 # What is on time goes first, but leaves this part of the room to what is late: nothing starves.
 LATE_SHARE = 8
 _LONG_AGO = -(1 << 62)
+
+
+class _Span(NamedTuple):
+    """What of a queue is due in (``low``, ``high``], by priority."""
+
+    queue: str
+    priorities: Sequence[int]
+    low: int
+    high: int
 
 
 @dataclass(slots=True)
@@ -37,36 +47,45 @@ class ClaimItem:
 
 def prepare_claim(db: apsw.Connection, item: ClaimItem) -> Claimed | None:
     """Reads what is due in the queues with room and plans it; the answer itself if that is nothing."""
+    refresh_calendars(db, item.decoder)
     now = to_us(item.now)
     wakes: list[int] = []
-    for queue, plan_at, run_at in sql(db, "next_of_queues", {"queues": dumps(list(item.rooms))}):
-        first = min((at for at in (plan_at, run_at) if at is not None), default=None)
-        if first is None:
-            continue
-        if first > now:
-            wakes.append(first)
-        elif not _read_queue(db, item, queue, first):
-            # Due, and not to be had now.
+    for queue, firsts in _firsts(db, item.rooms).items():
+        first = min(firsts.values())
+        # What is due and not to be had now is still what comes next.
+        if first > now or not _read_queue(db, item, queue, firsts):
             wakes.append(first)
     if item.ready or item.planned or item.unreadable:
         return None
     return Claimed((), from_us(min(wakes)) if wakes else None)
 
 
-def _read_queue(db: apsw.Connection, item: ClaimItem, queue: str, first: int) -> bool:
+def _firsts(db: apsw.Connection, queues: Iterable[str]) -> dict[str, dict[int, int]]:
+    """When something of each queue is due first, by priority, the highest first."""
+    found: dict[str, dict[int, int]] = {}
+    for queue, priority, at, _ in sorted(
+        sql(db, "next_of_queues", {"queues": dumps(list(queues))}), key=lambda row: -row[1]
+    ):
+        firsts = found.setdefault(queue, {})
+        firsts[priority] = min(at, firsts.get(priority, at))
+    return found
+
+
+def _read_queue(db: apsw.Connection, item: ClaimItem, queue: str, firsts: Mapping[int, int]) -> bool:
     """Reads what of a queue may be taken; whether that is anything."""
     room = item.rooms[queue]
     now = to_us(item.now)
     late = to_us(item.now - ON_TIME)
     free = room.free
-    if first > late:
-        return _read_span(db, item, (queue, _LONG_AGO, now), free) > 0
-    overdue = (queue, _LONG_AGO, late)
+    on_time = _Span(queue, [priority for priority, first in firsts.items() if first <= now], late, now)
+    if min(firsts.values()) > late:
+        return _read_span(db, item, on_time, free) > 0
+    overdue = on_time._replace(low=_LONG_AGO, high=late)
     allowed = min(room.late, free)
     reserved = min(allowed, max(1, free // LATE_SHARE))
     taken_late = _read_span(db, item, overdue, reserved)
     free -= taken_late
-    taken = _read_span(db, item, (queue, late, now), free)
+    taken = _read_span(db, item, on_time, free)
     free -= taken
     more = min(allowed - taken_late, free)
     if taken_late == reserved and more > 0:
@@ -74,14 +93,23 @@ def _read_queue(db: apsw.Connection, item: ClaimItem, queue: str, first: int) ->
     return taken_late + taken > 0
 
 
-def _read_span(db: apsw.Connection, item: ClaimItem, span: tuple[str, int, int], room: int) -> int:
-    queue, low, high = span
-    bounds = {"queue": queue, "low": low, "high": high}
-    known_runs, known_jobs = set(item.ready), {record.id for record, _ in item.planned}
-    ready = [row[0] for row in sql(db, "ready_runs", {**bounds, "room": room})]
-    item.ready.extend(run for run in ready if run not in known_runs)
-    room -= len(ready)
-    jobs = sql(db, "due_jobs", {**bounds, "room": room}) if room > 0 else []
+def _read_span(db: apsw.Connection, item: ClaimItem, span: _Span, room: int) -> int:
+    """Reads what is due in a stretch of time, by priority; how much there was, read before or not."""
+    left = room
+    for priority in span.priorities:
+        bounds = {"queue": span.queue, "priority": priority, "low": span.low, "high": span.high}
+        known = set(item.ready)
+        ready = [row[0] for row in sql(db, "ready_runs", {**bounds, "room": left})] if left > 0 else []
+        item.ready.extend(run for run in ready if run not in known)
+        left -= len(ready)
+        jobs = sql(db, "due_jobs", {**bounds, "room": left}) if left > 0 else []
+        _plan_all(item, jobs)
+        left -= len(jobs)
+    return room - left
+
+
+def _plan_all(item: ClaimItem, jobs: Sequence[Row]) -> None:
+    known_jobs = {record.id for record, _ in item.planned}
     for row in jobs:
         if row[0] in known_jobs:
             continue
@@ -93,7 +121,6 @@ def _read_span(db: apsw.Connection, item: ClaimItem, span: tuple[str, int, int],
             item.unreadable.append(
                 (row[0], f"{type(error).__name__}: {error}"[:500].encode("utf-8", "replace").decode())
             )
-    return len(ready) + len(jobs)
 
 
 def claim(db: apsw.Connection, items: Sequence[ClaimItem]) -> Sequence[Claimed]:
@@ -106,12 +133,7 @@ def _claim(db: apsw.Connection, item: ClaimItem) -> Claimed:
         sql(db, "park", {"id": job_id, "note": note, "now": to_us(item.now)})
     claims = _claim_ready(db, item) if item.ready else []
     claims.extend(_claim_planned(db, item) if item.planned else [])
-    times = [
-        at
-        for _, plan_at, run_at in sql(db, "next_of_queues", {"queues": dumps(list(item.rooms))})
-        for at in (plan_at, run_at)
-        if at is not None
-    ]
+    times = [at for firsts in _firsts(db, item.rooms).values() for at in firsts.values()]
     return Claimed(claims, from_us(min(times)) if times else None)
 
 
@@ -134,10 +156,14 @@ def _claim_planned(db: apsw.Connection, item: ClaimItem) -> list[Claim]:
             "next": None if planned.next_due_at is None else to_us(planned.next_due_at),
             "made": 0 if planned.scheduled_for is None else 1,
             "gone": sum(gone.instants for gone in planned.gone),
+            "never_blocks": record.job.overlap is Overlap.REPLACE,
         }
         for record, planned in item.planned
     ]
     moved = {row[0] for row in sql(db, "move_on", {"plans": dumps(plans), "now": now})}
+    overtaking = [record.id for record, made in item.planned if record.id in moved and _overtakes(record, made)]
+    if overtaking:
+        sql(db, "overtake", {"ids": dumps(overtaking), "now": now})
     rows: list[dict[str, Any]] = []
     claims: list[Claim] = []
     for record, planned in item.planned:
@@ -147,10 +173,16 @@ def _claim_planned(db: apsw.Connection, item: ClaimItem) -> list[Claim]:
         rows.extend(gone_rows(record, planned, item.now, ids))
         if planned.scheduled_for is not None:
             run = _run(item, record, planned, next(ids))
-            rows.append(_row(run))
+            rows.append(_row(run, record.job.priority))
             claims.append(Claim(run, record.job))
     insert_runs(db, rows, item.now)
+    if overtaking:
+        sql(db, "recount_active", {"ids": dumps(overtaking)})
     return claims
+
+
+def _overtakes(record: JobRecord, planned: Plan) -> bool:
+    return record.job.overlap is Overlap.REPLACE and planned.scheduled_for is not None and record.active > 0
 
 
 def _run(item: ClaimItem, record: JobRecord, planned: Plan, run_id: UUID) -> Run:
@@ -163,7 +195,7 @@ def _run(item: ClaimItem, record: JobRecord, planned: Plan, run_id: UUID) -> Run
         scheduled_for=scheduled_for,
         state=RunState.CLAIMED,
         queue=record.job.queue,
-        run_at=scheduled_for,
+        run_at=scheduled_for + record.job.delay,
         attempt=1,
         fence=1,
         revision=record.revision,
@@ -173,18 +205,18 @@ def _run(item: ClaimItem, record: JobRecord, planned: Plan, run_id: UUID) -> Run
     )
 
 
-def _row(run: Run) -> dict[str, Any]:
-    at = to_us(run.scheduled_for)
+def _row(run: Run, priority: int) -> dict[str, Any]:
     return {
         "id": run.id.hex,
         "job": run.job_id,
         "seq": run.seq,
         "cause": run.cause,
-        "for": at,
+        "for": to_us(run.scheduled_for),
         "instants": 1,
         "state": run.state,
         "queue": run.queue,
-        "run_at": at,
+        "run_at": to_us(run.run_at or run.scheduled_for),
+        "priority": priority,
         "attempt": run.attempt,
         "fence": run.fence,
         "revision": run.revision,

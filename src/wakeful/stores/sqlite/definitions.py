@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import apsw
 
-from wakeful.core.codec import Decoder, encode_definition, to_us
+from wakeful.core.codec import encode_definition, to_us
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import Job, JobKey, JobRecord, JobState
-from wakeful.core.planning import Plan, skip_through
-from wakeful.core.ports import Entropy, JobQuery, Put
+from wakeful.core.planning import Plan, leave_out
+from wakeful.core.ports import JobQuery, Put
 from wakeful.core.run import RunState
-from wakeful.stores.sqlite.ledger import find, gone_rows, insert_runs, new_ids
-from wakeful.stores.sqlite.rows import dumps, sql
+from wakeful.stores.sqlite.ledger import Tools, find, gone_rows, insert_runs, new_ids, records_of
+from wakeful.stores.sqlite.rows import Row, after_prefix, dumps, sql
 
 # Data up to this size lies on the job's row.
 INLINE_DATA = 1024
@@ -27,12 +27,23 @@ class PutItem:
     job: Job
     how: Put
     now: datetime
+    tools: Tools
     definition: str
 
     @classmethod
-    def of(cls, job: Job, how: Put, now: datetime) -> "PutItem":
+    def of(cls, job: Job, how: Put, now: datetime, tools: Tools) -> "PutItem":
         """With its definition encoded."""
-        return cls(job, how, now, encode_definition(job))
+        return cls(job, how, now, tools, encode_definition(job))
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Why jobs end: what becomes of their runs, and of themselves."""
+
+    runs: RunState
+    job: JobState
+    now: datetime
+    tools: Tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,7 @@ class EndItem:
     query: JobQuery
     state: JobState
     now: datetime
+    tools: Tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +62,10 @@ class StateItem:
 
     key: JobKey
     state: JobState
+    note: str | None
+    replay: bool
     now: datetime
-    decoder: Decoder
-    entropy: Entropy
+    tools: Tools
 
 
 def put_jobs(db: apsw.Connection, items: Sequence[PutItem]) -> Sequence[Any]:
@@ -79,7 +92,7 @@ def _put_distinct(db: apsw.Connection, items: Sequence[PutItem]) -> Sequence[Any
     if replaced:
         keys = dumps([{"namespace": key.namespace, "owner": key.owner, "name": key.name} for key in replaced])
         ended = sql(db, "end_named", {"items": keys, "now": to_us(now)})
-        _stop_runs(db, [job_id for job_id, active in ended if active], RunState.SUPERSEDED, JobState.REPLACED, now)
+        _leave_nothing(db, ended, _End(RunState.SUPERSEDED, JobState.REPLACED, now, items[0].tools))
     rows = [_columns(item) for item in items]
     inserted = sql(db, "insert_jobs", {"items": dumps(rows)})
     ids = {JobKey(namespace, owner, name): job_id for job_id, namespace, owner, name in inserted}
@@ -101,9 +114,19 @@ def _columns(item: PutItem) -> dict[str, Any]:
         "definition": item.definition,
         "data": None if body is None or len(body) > INLINE_DATA else body.hex(),
         "queue": job.queue,
-        "max_running": job.max_running,
+        **_policies(job),
         "next": None if due is None else to_us(due),
         "now": to_us(item.now),
+    }
+
+
+def _policies(job: Job) -> dict[str, Any]:
+    """What statements must know of a job without reading its definition."""
+    return {
+        "max_running": job.max_running,
+        "priority": job.priority,
+        "pause_after": job.pause_after,
+        "delay": job.delay // timedelta(microseconds=1),
     }
 
 
@@ -137,13 +160,13 @@ def _keep_payloads(db: apsw.Connection, items: Sequence[PutItem], ids: dict[JobK
             sql(db, "insert_payload", {"id": job_id, "data": data.body})
 
 
-def edit_jobs(db: apsw.Connection, items: Sequence[tuple[PutItem, Decoder]]) -> Sequence[Any]:
+def edit_jobs(db: apsw.Connection, items: Sequence[PutItem]) -> Sequence[Any]:
     """Changes definitions in place; only another schedule gives another next due instant."""
-    return [_edit(db, item, decoder) for item, decoder in items]
+    return [_edit(db, item) for item in items]
 
 
-def _edit(db: apsw.Connection, item: PutItem, decoder: Decoder) -> JobRecord | WakefulError:
-    old = find(db, item.job.key, decoder)
+def _edit(db: apsw.Connection, item: PutItem) -> JobRecord | WakefulError:
+    old = find(db, item.job.key, item.tools.decoder)
     if old is None:
         return WakefulError(ErrorCode.JOB_NOT_FOUND, f"job not found: {item.job.key.name!r}")
     job, body = item.job, item.job.data.body if item.job.data else None
@@ -159,7 +182,7 @@ def _edit(db: apsw.Connection, item: PutItem, decoder: Decoder) -> JobRecord | W
         "definition": encode_definition(job),
         "data": body if small else None,
         "queue": job.queue,
-        "max_running": job.max_running,
+        **_policies(job),
         "next": None if due is None else to_us(due),
         "now": to_us(item.now),
     }
@@ -190,24 +213,22 @@ def _end(db: apsw.Connection, item: EndItem) -> int:
         "high": None if prefix is None else after_prefix(prefix),
     }
     ended = sql(db, "end_jobs", which)
-    _stop_runs(db, [job_id for job_id, active in ended if active], RunState.CANCELLED, item.state, item.now)
+    _leave_nothing(db, ended, _End(RunState.CANCELLED, item.state, item.now, item.tools))
     return len(ended)
 
 
-def after_prefix(prefix: str) -> str | None:
-    """The first text, in byte order, above all that start with ``prefix``; ``None`` if there is none."""
-    head = prefix.rstrip("\U0010ffff")
-    if not head:
-        return None
-    last = ord(head[-1]) + 1
-    # Surrogates are no characters: after the last one below them comes the first above.
-    return head[:-1] + chr(0xE000 if last == 0xD800 else last)
-
-
-def _stop_runs(db: apsw.Connection, ids: Sequence[int], state: RunState, reason: JobState, now: datetime) -> None:
-    if ids:
-        sql(db, "stop_runs", {"ids": dumps(ids), "state": state, "reason": reason, "now": to_us(now)})
-        sql(db, "recount_active", {"ids": dumps(ids)})
+def _leave_nothing(db: apsw.Connection, ended: Sequence[Row], end: _End) -> None:
+    """Ends what ended jobs still have waiting, and records what of them was due and is not run any more."""
+    busy = dumps([job_id for job_id, active, _ in ended if active])
+    if busy != "[]":
+        sql(db, "stop_runs", {"ids": busy, "state": end.runs, "reason": end.job, "now": to_us(end.now)})
+        sql(db, "recount_active", {"ids": busy})
+    overdue = [job_id for job_id, _, passed in ended if passed]
+    for record in records_of(db, overdue, end.tools.decoder):
+        plan = leave_out(record, end.now, end.runs, end.job)
+        ids = new_ids(len(plan.gone), end.now, end.tools.entropy)
+        insert_runs(db, gone_rows(record, plan, end.now, ids), end.now)
+        sql(db, "account", {"id": record.id, "seq": plan.seq, "gone": plan.seq - record.seq})
 
 
 def set_states(db: apsw.Connection, items: Sequence[StateItem]) -> Sequence[Any]:
@@ -216,15 +237,15 @@ def set_states(db: apsw.Connection, items: Sequence[StateItem]) -> Sequence[Any]
 
 
 def _set_state(db: apsw.Connection, item: StateItem) -> JobRecord | WakefulError:
-    record = find(db, item.key, item.decoder)
+    record = find(db, item.key, item.tools.decoder)
     if record is None:
         return WakefulError(ErrorCode.JOB_NOT_FOUND, f"job not found: {item.key.name!r}")
     if record.state is item.state:
         return record
     plan = Plan(None, None, (), record.next_due_at, record.seq)
     if item.state is JobState.ACTIVE:
-        plan = skip_through(record, item.now, "paused")
-        ids = new_ids(len(plan.gone), item.now, item.entropy)
+        plan = plan if item.replay else leave_out(record, item.now, RunState.SKIPPED, "paused")
+        ids = new_ids(len(plan.gone), item.now, item.tools.entropy)
         insert_runs(db, gone_rows(record, plan, item.now, ids), item.now)
     changes = {
         "id": record.id,
@@ -232,9 +253,10 @@ def _set_state(db: apsw.Connection, item: StateItem) -> JobRecord | WakefulError
         "seq": plan.seq,
         "next": None if plan.next_due_at is None else to_us(plan.next_due_at),
         "gone": plan.seq - record.seq,
+        "note": item.note,
         "now": to_us(item.now),
     }
     sql(db, "set_state", changes)
     sql(db, "end_if_over", {"id": record.id, "now": to_us(item.now)})
-    found = find(db, item.key, item.decoder)
+    found = find(db, item.key, item.tools.decoder)
     return found or replace(record, state=JobState.COMPLETED, next_due_at=None, ended_at=item.now)

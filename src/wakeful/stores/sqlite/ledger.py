@@ -1,6 +1,8 @@
 """Rows of runs, and what their ends do to their jobs; shared by all work that makes or ends runs."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,11 +19,31 @@ from wakeful.stores.sqlite.rows import SQL, Row, dumps, job_record, last_run_tex
 _ENDS_AS = {RunState.SUCCEEDED: "succeeded", RunState.FAILED: "failed"}
 
 
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What work needs beside its connection: to read definitions, and to make ids."""
+
+    decoder: Decoder
+    entropy: Entropy
+
+
 def find(db: apsw.Connection, key: JobKey, decoder: Decoder) -> JobRecord | None:
     """The unended job of that key."""
     where = " WHERE namespace = ? AND owner = ? AND name = ? AND ended_at IS NULL"
     row = db.execute(SQL["job_columns"] + where, (key.namespace, key.owner, key.name)).fetchone()
     return None if row is None else job_record(decoder, row)
+
+
+def records_of(db: apsw.Connection, ids: Sequence[int], decoder: Decoder) -> list[JobRecord]:
+    """The records of those ids, ended ones too; one that can't be read is left out."""
+    if not ids:
+        return []
+    where = " WHERE id IN (SELECT value FROM json_each(?))"
+    records: list[JobRecord] = []
+    for row in db.execute(SQL["job_columns"] + where, (dumps(ids),)).fetchall():
+        with suppress(Exception):
+            records.append(job_record(decoder, row))
+    return records
 
 
 def jobs_of(db: apsw.Connection, ids: set[int], decoder: Decoder) -> dict[int, Job]:

@@ -1,18 +1,20 @@
 -- Every statement has a name and one sentence. What is done to many rows is one statement over json_each(:items).
 
 -- end_named --
--- Ends the unended rows of these keys, to make room for what replaces them.
+-- Ends the unended rows of these keys, to make room for what replaces them; what of them is overdue is still to be told.
 UPDATE jobs SET state = 'replaced', plan_at = NULL, updated_at = :now, ended_at = :now
  WHERE id IN (SELECT j.id FROM json_each(:items) d CROSS JOIN jobs j
                WHERE j.namespace = d.value->>'namespace' AND j.owner = d.value->>'owner' AND j.name = d.value->>'name'
                  AND j.ended_at IS NULL)
-RETURNING id, active
+RETURNING id, active, next_due_at <= :now
 
 -- insert_jobs --
 -- Stores new jobs; a name that is taken is left out.
-INSERT INTO jobs(namespace, owner, name, definition, data, queue, max_running, next_due_at, plan_at, created_at, updated_at)
+INSERT INTO jobs(namespace, owner, name, definition, data, queue, max_running, priority, pause_after, delay_us, next_due_at,
+                 plan_at, created_at, updated_at)
 SELECT value->>'namespace', value->>'owner', value->>'name', value->>'definition', unhex(value->>'data'), value->>'queue',
-       value->>'max_running', value->>'next', value->>'next', value->>'now', value->>'now'
+       value->>'max_running', value->>'priority', value->>'pause_after', value->>'delay', value->>'next',
+       (value->>'next') + (value->>'delay'), value->>'now', value->>'now'
   FROM json_each(:items) WHERE true
 ON CONFLICT(namespace, owner, name) WHERE ended_at IS NULL DO NOTHING
 RETURNING id, namespace, owner, name
@@ -31,8 +33,10 @@ UPDATE jobs SET state = 'completed', ended_at = created_at WHERE id IN (SELECT v
 
 -- edit_job --
 -- Changes the definition; the row, its number of occurrences and its runs go on.
-UPDATE jobs SET definition = :definition, data = :data, queue = :queue, max_running = :max_running, next_due_at = :next,
-       plan_at = CASE WHEN state = 'active' AND active < :max_running THEN :next END, revision = revision + 1, updated_at = :now
+UPDATE jobs SET definition = :definition, data = :data, queue = :queue, max_running = :max_running, priority = :priority,
+       pause_after = :pause_after, delay_us = :delay, next_due_at = :next,
+       plan_at = CASE WHEN state = 'active' AND active < :max_running THEN :next + :delay END,
+       revision = revision + 1, updated_at = :now
  WHERE id = :id
 
 -- stop_runs --
@@ -40,6 +44,10 @@ UPDATE jobs SET definition = :definition, data = :data, queue = :queue, max_runn
 UPDATE runs SET state = :state, reason = :reason, ended_at = :now, run_at = NULL, lease_until = NULL
  WHERE job_id IN (SELECT value FROM json_each(:ids)) AND state IN ('waiting', 'blocked')
 RETURNING job_id
+
+-- account --
+-- Counts instants that became no run.
+UPDATE jobs SET seq = :seq, not_run = not_run + :gone WHERE id = :id
 
 -- recount_active --
 -- Counts the runs of these jobs again that wait or are in flight.
@@ -51,18 +59,18 @@ UPDATE jobs SET active = (SELECT count(*) FROM runs r WHERE r.job_id = jobs.id A
 UPDATE jobs SET state = :state, plan_at = NULL, updated_at = :now, ended_at = :now
  WHERE ended_at IS NULL AND (:namespace IS NULL OR namespace = :namespace) AND (:owner IS NULL OR owner = :owner)
    AND (:name IS NULL OR name = :name) AND (:low IS NULL OR name >= :low) AND (:high IS NULL OR name < :high)
-RETURNING id, active
+RETURNING id, active, next_due_at <= :now
 
 -- job_columns --
 -- What a job record is made of.
 SELECT id, namespace, owner, name, revision, state, definition,
        coalesce(data, (SELECT p.data FROM payloads p WHERE p.job_id = jobs.id)), queue, max_running, next_due_at, seq, active,
-       succeeded, failed, not_run, busy_at, free_at, last_run, created_at, ended_at FROM jobs
+       succeeded, failed, not_run, busy_at, free_at, last_run, created_at, ended_at, priority, pause_after, note FROM jobs
 
 -- set_state --
 -- Pauses or resumes.
-UPDATE jobs SET state = :state, seq = :seq, next_due_at = :next, not_run = not_run + :gone, updated_at = :now,
-       plan_at = CASE WHEN :state = 'active' AND active < max_running THEN :next END
+UPDATE jobs SET state = :state, note = :note, seq = :seq, next_due_at = :next, not_run = not_run + :gone, updated_at = :now,
+       streak = 0, plan_at = CASE WHEN :state = 'active' AND active < max_running THEN :next + delay_us END
  WHERE id = :id
 
 -- end_if_over --
@@ -71,21 +79,38 @@ UPDATE jobs SET state = 'completed', ended_at = :now, plan_at = NULL
  WHERE id = :id AND state = 'active' AND next_due_at IS NULL AND active = 0 AND ended_at IS NULL
 
 -- next_of_queues --
--- For each queue: when its first job and its first waiting run are due.
-SELECT value, (SELECT plan_at FROM jobs WHERE queue = value AND plan_at IS NOT NULL ORDER BY plan_at LIMIT 1),
-       (SELECT run_at FROM runs WHERE queue = value AND state = 'waiting' ORDER BY run_at LIMIT 1)
-  FROM json_each(:queues)
+-- For each queue and priority, highest first: when its first job and its first waiting run are due.
+WITH RECURSIVE
+  of_jobs(queue, priority) AS (
+    SELECT value, (SELECT max(priority) FROM jobs WHERE queue = value AND plan_at IS NOT NULL) FROM json_each(:queues)
+    UNION ALL
+    SELECT queue, (SELECT max(j.priority) FROM jobs j
+                    WHERE j.queue = of_jobs.queue AND j.plan_at IS NOT NULL AND j.priority < of_jobs.priority)
+      FROM of_jobs WHERE priority IS NOT NULL),
+  of_runs(queue, priority) AS (
+    SELECT value, (SELECT max(priority) FROM runs WHERE queue = value AND state = 'waiting') FROM json_each(:queues)
+    UNION ALL
+    SELECT queue, (SELECT max(r.priority) FROM runs r
+                    WHERE r.queue = of_runs.queue AND r.state = 'waiting' AND r.priority < of_runs.priority)
+      FROM of_runs WHERE priority IS NOT NULL)
+SELECT queue, priority, (SELECT plan_at FROM jobs j WHERE j.queue = q.queue AND j.priority = q.priority AND j.plan_at IS NOT NULL
+                          ORDER BY plan_at LIMIT 1), true
+  FROM of_jobs q WHERE priority IS NOT NULL
+UNION ALL
+SELECT queue, priority, (SELECT run_at FROM runs r WHERE r.queue = q.queue AND r.priority = q.priority AND r.state = 'waiting'
+                          ORDER BY run_at LIMIT 1), false
+  FROM of_runs q WHERE priority IS NOT NULL
 
 -- due_jobs --
 -- The jobs of a queue that are due in a stretch of time, oldest first.
 SELECT id, namespace, owner, name, revision, state, definition,
        coalesce(data, (SELECT p.data FROM payloads p WHERE p.job_id = jobs.id)), queue, max_running, next_due_at, seq, active,
-       succeeded, failed, not_run, busy_at, free_at, last_run, created_at, ended_at
-  FROM jobs WHERE queue = :queue AND plan_at > :low AND plan_at <= :high ORDER BY plan_at LIMIT :room
+       succeeded, failed, not_run, busy_at, free_at, last_run, created_at, ended_at, priority, pause_after, note
+  FROM jobs WHERE queue = :queue AND priority = :priority AND plan_at > :low AND plan_at <= :high ORDER BY plan_at LIMIT :room
 
 -- ready_runs --
 -- The waiting runs of a queue that are due in a stretch of time, oldest first.
-SELECT id FROM runs WHERE queue = :queue AND state = 'waiting' AND run_at > :low AND run_at <= :high ORDER BY run_at LIMIT :room
+SELECT id FROM runs WHERE queue = :queue AND priority = :priority AND state = 'waiting' AND run_at > :low AND run_at <= :high ORDER BY run_at LIMIT :room
 
 -- claim_ready --
 -- Takes waiting runs, unless somebody else did.
@@ -98,7 +123,8 @@ RETURNING {run_columns}
 -- Moves planned jobs to their next occurrence, each only if it still stands where it was planned from.
 UPDATE jobs SET seq = d.value->>'seq', next_due_at = d.value->>'next', not_run = not_run + (d.value->>'gone'),
        active = active + (d.value->>'made'),
-       plan_at = CASE WHEN active + (d.value->>'made') < max_running THEN d.value->>'next' END,
+       plan_at = CASE WHEN d.value->>'never_blocks' OR active + (d.value->>'made') < max_running
+                      THEN (d.value->>'next') + delay_us END,
        busy_at = CASE WHEN active + (d.value->>'made') < max_running THEN busy_at ELSE :now END,
        state = CASE WHEN d.value->>'next' IS NULL AND active + (d.value->>'made') = 0 THEN 'completed' ELSE state END,
        ended_at = CASE WHEN d.value->>'next' IS NULL AND active + (d.value->>'made') = 0 THEN :now ELSE ended_at END
@@ -110,11 +136,47 @@ RETURNING jobs.id
 -- insert_runs --
 -- Rows of runs, and of instants that became none; those of one call are a microsecond apart, and so keep their order.
 INSERT INTO runs(id, job_id, seq, cause, scheduled_for, scheduled_to, instants, state, reason, queue, run_at, attempt, fence,
-                 revision, claimed_by, created_at, started_at, ended_at)
+                 revision, claimed_by, created_at, started_at, ended_at, priority, retry_of)
 SELECT unhex(value->>'id'), value->>'job', value->>'seq', value->>'cause', value->>'for', value->>'to', value->>'instants',
        value->>'state', value->>'reason', value->>'queue', value->>'run_at', value->>'attempt', value->>'fence',
-       value->>'revision', value->>'node', :now + coalesce(value->>'place', 0), value->>'started', value->>'ended'
+       value->>'revision', value->>'node', :now + coalesce(value->>'place', 0), value->>'started', value->>'ended', coalesce(value->>'priority', 0), unhex(value->>'retry_of')
   FROM json_each(:runs)
+
+-- overtake --
+-- Ends the runs of jobs whose next run takes their place; the newer fence shuts their owners out.
+UPDATE runs SET state = 'superseded', reason = 'overtaken', fence = fence + 1, claimed_by = NULL, lease_until = NULL, run_at = NULL,
+       ended_at = :now
+ WHERE job_id IN (SELECT value FROM json_each(:ids)) AND state IN ('blocked', 'waiting', 'claimed', 'open')
+
+-- cancel_runs --
+-- Ends runs that were asked to end; the newer fence shuts their owners out.
+UPDATE runs SET state = 'cancelled', reason = :reason, fence = fence + 1, claimed_by = NULL, lease_until = NULL, run_at = NULL,
+       ended_at = :now
+ WHERE id IN (SELECT unhex(value) FROM json_each(:ids)) AND state IN ('waiting', 'claimed', 'open')
+RETURNING id, job_id, state, attempt, scheduled_for, run_at, ended_at
+
+-- cancel_blocked --
+-- Ends runs that wait behind others: they hold no room of their job.
+UPDATE runs SET state = 'cancelled', reason = :reason, ended_at = :now
+ WHERE id IN (SELECT unhex(value) FROM json_each(:ids)) AND state = 'blocked'
+RETURNING id
+
+-- retime --
+-- Moves the next instants of jobs, each only if it still stands where it was read.
+UPDATE jobs SET next_due_at = d.value->>'next', plan_at = CASE WHEN plan_at IS NOT NULL THEN (d.value->>'next') + delay_us END
+  FROM json_each(:moves) d
+ WHERE jobs.id = d.value->>'id' AND jobs.revision = d.value->>'revision' AND jobs.seq = d.value->>'seq'
+   AND jobs.next_due_at = d.value->>'was' AND jobs.ended_at IS NULL
+RETURNING jobs.id
+
+-- lost_runs --
+-- Of the runs that a node believes to hold, those that are no longer its own.
+SELECT value FROM json_each(:ids)
+ WHERE NOT EXISTS(SELECT 1 FROM runs WHERE id = unhex(value) AND state = 'claimed' AND claimed_by = :node)
+
+-- not_held --
+-- What the store believes a node to hold, and the node does not know of.
+SELECT id FROM runs WHERE state = 'claimed' AND claimed_by = :node AND hex(id) NOT IN (SELECT upper(value) FROM json_each(:ids))
 
 -- park --
 -- Takes a job that can't be understood out of the due index.
@@ -155,19 +217,25 @@ UPDATE jobs SET active = active - (o.value->>'ended') + (o.value->>'promoted'),
        succeeded = succeeded + (o.value->>'succeeded'), failed = failed + (o.value->>'failed'),
        streak = CASE WHEN (o.value->>'succeeded') > 0 THEN 0 ELSE streak + (o.value->>'failed') END,
        free_at = CASE WHEN active >= max_running THEN :now ELSE free_at END, last_run = coalesce(o.value->>'last', last_run),
-       plan_at = CASE WHEN state = 'active' AND active - (o.value->>'ended') + (o.value->>'promoted') < max_running
-                      THEN next_due_at ELSE plan_at END,
+       plan_at = CASE WHEN streak + (o.value->>'failed') >= pause_after AND (o.value->>'succeeded') = 0 THEN NULL
+                      WHEN state = 'active' AND active - (o.value->>'ended') + (o.value->>'promoted') < max_running
+                      THEN next_due_at + delay_us ELSE plan_at END,
+       note = CASE WHEN state = 'active' AND next_due_at IS NOT NULL AND streak + (o.value->>'failed') >= pause_after
+                        AND (o.value->>'succeeded') = 0
+                   THEN 'paused itself after ' || (streak + (o.value->>'failed')) || ' failed runs in a row' ELSE note END,
        ended_at = CASE WHEN state = 'active' AND next_due_at IS NULL AND active - (o.value->>'ended') + (o.value->>'promoted') = 0
                        THEN :now ELSE ended_at END,
        state = CASE WHEN state = 'active' AND next_due_at IS NULL AND active - (o.value->>'ended') + (o.value->>'promoted') = 0
-                    THEN 'completed' ELSE state END
+                    THEN 'completed'
+                    WHEN state = 'active' AND streak + (o.value->>'failed') >= pause_after AND (o.value->>'succeeded') = 0
+                    THEN 'paused' ELSE state END
   FROM json_each(:jobs) o WHERE jobs.id = o.value->>'job'
 RETURNING plan_at
 
 -- occupy --
 -- Counts runs that were added beside the schedule; a job without room leaves the due index.
 UPDATE jobs SET active = active + :added,
-       plan_at = CASE WHEN active + :added < max_running THEN plan_at END,
+       plan_at = CASE WHEN :never_blocks OR active + :added < max_running THEN plan_at END,
        busy_at = CASE WHEN active + :added < max_running THEN busy_at ELSE :now END
  WHERE id = :id
 
@@ -221,6 +289,21 @@ RETURNING runs.id, runs.job_id, runs.state, runs.attempt, runs.scheduled_for, ru
 -- Forgets a node that left.
 DELETE FROM nodes WHERE id = :node
 
+-- list_records --
+-- The records of a kind whose key starts with a text.
+SELECT key, value, revision FROM records WHERE kind = :kind AND key >= :prefix AND (:high IS NULL OR key < :high) ORDER BY key
+
+-- put_record --
+-- Keeps a record; only at the expected revision, where one is given (0: only a new one).
+INSERT INTO records(kind, key, value) SELECT :kind, :key, :value
+ WHERE :expected IS NULL OR :expected = coalesce((SELECT revision FROM records WHERE kind = :kind AND key = :key), 0)
+ON CONFLICT(kind, key) DO UPDATE SET value = excluded.value, revision = revision + 1
+RETURNING revision
+
+-- delete_record --
+-- Forgets a record.
+DELETE FROM records WHERE kind = :kind AND key = :key RETURNING key
+
 -- get_run --
 -- One run.
 SELECT {run_columns} FROM runs WHERE id = :id
@@ -235,7 +318,9 @@ SELECT {run_columns} FROM runs
  WHERE job_id IN (SELECT id FROM jobs WHERE namespace = :namespace AND owner = :owner AND name = :name AND ended_at IS NULL
                   UNION ALL
                   SELECT id FROM jobs WHERE namespace = :namespace AND owner = :owner AND name = :name AND ended_at IS NOT NULL)
-   AND (:after IS NULL OR id < :after) ORDER BY id DESC LIMIT :limit
+   AND (:after IS NULL OR id < :after)
+   AND (:at IS NULL OR (scheduled_for <= :at AND coalesce(scheduled_to, scheduled_for) >= :at))
+ ORDER BY id DESC LIMIT :limit
 
 -- recent_runs --
 -- All runs, newest first.

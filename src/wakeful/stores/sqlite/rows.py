@@ -9,7 +9,7 @@ from uuid import UUID
 import apsw
 import msgspec
 
-from wakeful.core.codec import Decoder, from_us
+from wakeful.core.codec import Columns, Decoder, from_us
 from wakeful.core.job import JobKey, JobRecord, JobState, LastRun
 from wakeful.core.run import Cause, Run, RunState
 
@@ -17,7 +17,7 @@ Row = Sequence[Any]
 
 RUN_COLUMNS = (
     "id, job_id, seq, cause, scheduled_for, scheduled_to, instants, state, reason, queue, run_at, attempt, fence, "
-    "revision, claimed_by, errors, created_at, started_at, ended_at"
+    "revision, claimed_by, errors, created_at, started_at, ended_at, retry_of"
 )
 
 
@@ -38,6 +38,16 @@ def sql(db: apsw.Connection, name: str, values: Mapping[str, Any] | None = None)
 def dumps(value: Any) -> str:
     """JSON text for ``json_each``."""
     return msgspec.json.encode(value).decode()
+
+
+def after_prefix(prefix: str) -> str | None:
+    """The first text, in byte order, above all that start with ``prefix``; ``None`` if there is none."""
+    head = prefix.rstrip("\U0010ffff")
+    if not head:
+        return None
+    last = ord(head[-1]) + 1
+    # Surrogates are no characters: after the last one below them comes the first above.
+    return head[:-1] + chr(0xE000 if last == 0xD800 else last)
 
 
 def _instant(value: int | None) -> Any:
@@ -63,10 +73,10 @@ def job_record(decoder: Decoder, row: Row) -> JobRecord:
     Raises:
         Exception: whatever the definition's decoding raises; the caller parks the job.
     """
-    key = JobKey(row[1], row[2], row[3])
+    columns = Columns(JobKey(row[1], row[2], row[3]), row[8], row[9], row[21], row[22], row[7])
     return JobRecord(
         id=row[0],
-        job=decoder.job(key, row[8], row[9], row[6], row[7]),
+        job=decoder.job(columns, row[6]),
         revision=row[4],
         state=JobState(row[5]),
         next_due_at=_instant(row[10]),
@@ -80,6 +90,7 @@ def job_record(decoder: Decoder, row: Row) -> JobRecord:
         last_run=last_run(row[18]),
         created_at=from_us(row[19]),
         ended_at=_instant(row[20]),
+        note=row[23],
     )
 
 
@@ -105,6 +116,7 @@ def run_of(row: Row) -> Run:
         created_at=from_us(row[16]),
         started_at=_instant(row[17]),
         ended_at=_instant(row[18]),
+        retry_of=None if row[19] is None else UUID(bytes=row[19]),
     )
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import apsw
 import msgspec
 
-from wakeful.core.codec import Decoder, Zones
+from wakeful.core.codec import Decoder, Zones, to_us
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import Job, JobKey, JobRecord, JobState
 from wakeful.core.ports import (
@@ -25,15 +25,18 @@ from wakeful.core.ports import (
     Page,
     Put,
     Retention,
+    Retime,
     Room,
     RunQuery,
     Settled,
+    StateChange,
 )
 from wakeful.core.run import Run
 from wakeful.core.settlement import Settlement
 from wakeful.stores.sqlite import claims, definitions, ledger, settling, upkeep
 from wakeful.stores.sqlite.opening import connect, open_database, pragma
-from wakeful.stores.sqlite.rows import SQL, Row, dumps, job_record, run_of, sql
+from wakeful.stores.sqlite.records import SqliteRecords
+from wakeful.stores.sqlite.rows import SQL, Row, after_prefix, dumps, job_record, run_of, sql
 from wakeful.stores.sqlite.writer import Prepare, Work, Writer
 
 T = TypeVar("T")
@@ -52,7 +55,8 @@ class SqliteStore:
             WakefulError: ``STORE_UNUSABLE`` if the file is no store of ours, damaged, newer, or not to be opened.
         """
         self._decoder = Decoder(zones)
-        self._entropy = entropy
+        self._tools = ledger.Tools(self._decoder, entropy)
+        self.records = SqliteRecords(self._read, self._write)
         try:
             db = open_database(path)
             self._reader_db = connect(path)
@@ -72,9 +76,9 @@ class SqliteStore:
 
     async def put_job(self, job: Job, how: Put, now: datetime) -> JobRecord:
         """Stores a definition."""
-        item = definitions.PutItem.of(job, how, now)
+        item = definitions.PutItem.of(job, how, now, self._tools)
         if how is Put.EDIT:
-            return await self._write(definitions.edit_jobs, (item, self._decoder))  # type: ignore[no-any-return]
+            return await self._write(definitions.edit_jobs, item)  # type: ignore[no-any-return]
         return await self._write(definitions.put_jobs, item)  # type: ignore[no-any-return]
 
     async def get_job(self, key: JobKey) -> JobRecord | None:
@@ -95,16 +99,25 @@ class SqliteStore:
 
     async def end_jobs(self, query: JobQuery, state: JobState, now: datetime) -> int:
         """Ends every unended job that the query names."""
-        return await self._write(definitions.end_jobs, definitions.EndItem(query, state, now))  # type: ignore[no-any-return]
+        item = definitions.EndItem(query, state, now, self._tools)
+        return await self._write(definitions.end_jobs, item)  # type: ignore[no-any-return]
 
-    async def set_state(self, key: JobKey, state: JobState, now: datetime) -> JobRecord:
+    async def set_state(self, change: StateChange, now: datetime) -> JobRecord:
         """Pauses or resumes."""
-        item = definitions.StateItem(key, state, now, self._decoder, self._entropy)
+        item = definitions.StateItem(change.key, change.state, change.note, change.replay, now, self._tools)
         return await self._write(definitions.set_states, item)  # type: ignore[no-any-return]
 
     async def add_runs(self, key: JobKey, runs: Sequence[NewRun], now: datetime) -> Sequence[UUID]:
         """Adds runs beside the schedule."""
         return await self._write(upkeep.add_runs, upkeep.AddItem(key, runs, now, self._decoder))  # type: ignore[no-any-return]
+
+    async def cancel_runs(self, runs: Sequence[UUID], reason: str, now: datetime) -> Sequence[UUID]:
+        """Ends runs that have not ended."""
+        return await self._write(upkeep.cancel_runs, upkeep.CancelItem(runs, reason, now))  # type: ignore[no-any-return]
+
+    async def retime(self, moves: Sequence[Retime]) -> int:
+        """Moves the next instants of jobs."""
+        return await self._write(upkeep.retime, moves)  # type: ignore[no-any-return]
 
     async def get_run(self, run: UUID) -> Run | None:
         """The run of that id."""
@@ -127,7 +140,7 @@ class SqliteStore:
 
     async def claim_due(self, node: NodeId, rooms: Mapping[str, Room], now: datetime) -> Claimed:
         """Takes what is due in these queues."""
-        item = claims.ClaimItem(node, rooms, now, self._decoder, self._entropy)
+        item = claims.ClaimItem(node, rooms, now, self._decoder, self._tools.entropy)
         return await self._write(claims.claim, item, claims.prepare_claim)  # type: ignore[no-any-return]
 
     async def settle(self, settlements: Sequence[Settlement], now: datetime) -> Settled:
@@ -178,7 +191,7 @@ def _job_conditions(query: JobQuery) -> tuple[str, dict[str, Any]]:
             values[column] = value
     if query.name_prefix:
         conditions.append("name >= :low AND (:high IS NULL OR name < :high)")
-        values |= {"low": query.name_prefix, "high": definitions.after_prefix(query.name_prefix)}
+        values |= {"low": query.name_prefix, "high": after_prefix(query.name_prefix)}
     if query.after is not None:
         conditions.append("(namespace, owner, name, id) > (:ns_after, :owner_after, :name_after, :id_after)")
         places = ("ns_after", "owner_after", "name_after", "id_after")
@@ -208,7 +221,8 @@ def _run_cursor(cursor: str | None) -> bytes | None:
 
 
 def _list_runs(db: apsw.Connection, query: RunQuery) -> list[Row]:
-    values: dict[str, Any] = {"after": _run_cursor(query.after), "limit": query.limit + 1}
+    at = None if query.at is None else to_us(query.at)
+    values: dict[str, Any] = {"after": _run_cursor(query.after), "at": at, "limit": query.limit + 1}
     if query.job_id is not None:
         return sql(db, "runs_of_job", {**values, "job_id": query.job_id})
     if query.key is not None:

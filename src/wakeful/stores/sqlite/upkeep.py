@@ -11,9 +11,9 @@ import msgspec
 
 from wakeful.core.codec import Decoder, to_us
 from wakeful.core.errors import ErrorCode, WakefulError
-from wakeful.core.job import JobKey
-from wakeful.core.ports import Heartbeat, NewRun, Node, NodeId, Retention
-from wakeful.core.run import Cause, Failed, RunState
+from wakeful.core.job import JobKey, Overlap
+from wakeful.core.ports import Heartbeat, NewRun, Node, NodeId, Retention, Retime
+from wakeful.core.run import Failed, RunState
 from wakeful.core.settlement import settle
 from wakeful.stores.sqlite.ledger import find, insert_runs, jobs_of
 from wakeful.stores.sqlite.rows import Row, dumps, run_of, sql
@@ -43,6 +43,15 @@ class AddItem:
     runs: Sequence[NewRun]
     now: datetime
     decoder: Decoder
+
+
+@dataclass(frozen=True, slots=True)
+class CancelItem:
+    """One ``cancel_runs``."""
+
+    runs: Sequence[UUID]
+    reason: str
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +93,17 @@ def _beat(db: apsw.Connection, item: BeatItem) -> Heartbeat:
     sql(db, "bury", times)
     sql(db, "forget_nodes", times)
     reclaimed = _take_back(db, sql(db, "runs_of_the_dead", times), item.now, given_back=1)
+    lost: tuple[UUID, ...] = ()
     if node.holding is not None:
-        unknown = [row for row in sql(db, "runs_of_node", {"node": node.id}) if UUID(bytes=row[0]) not in node.holding]
-        reclaimed += _take_back(db, unknown, item.now, given_back=1)
+        held = {"node": node.id, "ids": dumps([run.hex for run in node.holding])}
+        reclaimed += _take_back(db, sql(db, "not_held", held), item.now, given_back=1)
+        lost = tuple(UUID(run) for (run,) in sql(db, "lost_runs", held))
     _fail_unanswered(db, item)
     peers = tuple(
         Node(peer, label, tuple(msgspec.json.decode(queues)), node.boot)
         for peer, label, queues in sql(db, "peers", times)
     )
-    return Heartbeat(alive, reclaimed, peers)
+    return Heartbeat(alive, reclaimed, peers, lost)
 
 
 def _fail_unanswered(db: apsw.Connection, item: BeatItem) -> None:
@@ -128,12 +139,15 @@ def _add(db: apsw.Connection, item: AddItem) -> Sequence[UUID] | WakefulError:
     record = find(db, item.key, item.decoder)
     if record is None:
         return WakefulError(ErrorCode.JOB_NOT_FOUND, f"job not found: {item.key.name!r}")
-    room = max(0, record.job.max_running - record.active)
+    never_blocks = record.job.overlap is Overlap.REPLACE
+    room = len(item.runs) if never_blocks else max(0, record.job.max_running - record.active)
     rows = [
         {
             "id": run.id.hex,
             "job": record.id,
-            "cause": Cause.MANUAL,
+            "cause": run.cause,
+            "retry_of": run.retry_of and run.retry_of.hex,
+            "priority": record.job.priority,
             "for": to_us(run.scheduled_for),
             "instants": 1,
             "state": RunState.WAITING if place < room else RunState.BLOCKED,
@@ -147,8 +161,38 @@ def _add(db: apsw.Connection, item: AddItem) -> Sequence[UUID] | WakefulError:
         for place, run in enumerate(item.runs)
     ]
     insert_runs(db, rows, item.now)
-    sql(db, "occupy", {"id": record.id, "added": min(room, len(rows)), "now": to_us(item.now)})
+    added = {"id": record.id, "added": min(room, len(rows)), "never_blocks": never_blocks, "now": to_us(item.now)}
+    sql(db, "occupy", added)
     return [run.id for run in item.runs]
+
+
+def cancel_runs(db: apsw.Connection, items: Sequence[CancelItem]) -> Sequence[Sequence[UUID]]:
+    """Ends runs that have not ended; those that this ended."""
+    return [_cancel(db, item) for item in items]
+
+
+def _cancel(db: apsw.Connection, item: CancelItem) -> Sequence[UUID]:
+    asked = {"ids": dumps([run.hex for run in item.runs]), "reason": item.reason, "now": to_us(item.now)}
+    # The blocked ones first: those that are freed by the others must not be among them.
+    blocked = sql(db, "cancel_blocked", asked)
+    ended = sql(db, "cancel_runs", asked)
+    end_runs(db, ended, item.now)
+    return [UUID(bytes=row[0]) for row in (*blocked, *ended)]
+
+
+def retime(db: apsw.Connection, items: Sequence[Sequence[Retime]]) -> Sequence[int]:
+    """Moves the next instants of jobs that still stand where they were read; how many."""
+    return [len(sql(db, "retime", {"moves": dumps([_move(move) for move in moves])})) for moves in items]
+
+
+def _move(move: Retime) -> dict[str, int | None]:
+    return {
+        "id": move.job_id,
+        "revision": move.revision,
+        "seq": move.seq,
+        "was": to_us(move.was),
+        "next": None if move.next_due_at is None else to_us(move.next_due_at),
+    }
 
 
 def prune(db: apsw.Connection, items: Sequence[PruneItem]) -> Sequence[int]:

@@ -10,6 +10,9 @@ CREATE TABLE jobs(
   data BLOB,                              -- more than 1 KiB lies in payloads, so that moving a job on stays cheap
   queue TEXT NOT NULL,
   max_running INTEGER NOT NULL DEFAULT 1,
+  priority INTEGER NOT NULL DEFAULT 0,
+  pause_after INTEGER,                    -- failures in a row after which the job pauses itself
+  delay_us INTEGER NOT NULL DEFAULT 0,    -- the job's share of its jitter: plan_at = next_due_at + delay_us
   next_due_at INTEGER,                    -- the truth
   plan_at INTEGER,                        -- the index
   busy_at INTEGER,
@@ -27,7 +30,7 @@ CREATE TABLE jobs(
   ended_at INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX jobs_key ON jobs(namespace, owner, name) WHERE ended_at IS NULL;
-CREATE INDEX jobs_plan ON jobs(queue, plan_at) WHERE plan_at IS NOT NULL;
+CREATE INDEX jobs_plan ON jobs(queue, priority, plan_at) WHERE plan_at IS NOT NULL;
 CREATE INDEX jobs_past ON jobs(namespace, owner, name) WHERE ended_at IS NOT NULL;
 CREATE INDEX jobs_ended ON jobs(ended_at) WHERE ended_at IS NOT NULL;
 
@@ -37,7 +40,8 @@ CREATE TABLE runs(
   id BLOB PRIMARY KEY,
   job_id INTEGER NOT NULL,
   seq INTEGER,                            -- null unless the schedule caused it; the last one, where a row stands for many instants
-  cause TEXT NOT NULL,                    -- schedule manual
+  cause TEXT NOT NULL,                    -- schedule manual backfill retry
+  retry_of BLOB,                          -- the failed run that this one does again
   scheduled_for INTEGER NOT NULL,
   scheduled_to INTEGER,
   instants INTEGER NOT NULL DEFAULT 1,
@@ -60,7 +64,7 @@ CREATE TABLE runs(
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX runs_seq ON runs(job_id, seq) WHERE seq IS NOT NULL;
 CREATE INDEX runs_job ON runs(job_id, id);
-CREATE INDEX runs_ready ON runs(queue, run_at) WHERE state = 'waiting';
+CREATE INDEX runs_ready ON runs(queue, priority, run_at) WHERE state = 'waiting';
 CREATE INDEX runs_claimed ON runs(claimed_by) WHERE state = 'claimed';
 CREATE INDEX runs_until ON runs(lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX runs_blocked ON runs(job_id, created_at, id) WHERE state = 'blocked';
