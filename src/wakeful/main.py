@@ -5,14 +5,18 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
 
 from wakeful import __version__
+from wakeful.clock import SystemClock
 from wakeful.config import Config, ConfigError, seconds, store_path
 from wakeful.core.errors import WakefulError
-from wakeful.faces.cli.app import EXIT_CODES, FAILURE, OK, USAGE, Doors, NodeOptions, build
+from wakeful.faces.cli.app import build
+from wakeful.faces.cli.calls import EXIT_CODES, FAILURE, OK, USAGE
+from wakeful.faces.cli.doors import Doors, NodeOptions
 from wakeful.faces.cli.text import printable
 from wakeful.scheduler import Scheduler
 
@@ -25,7 +29,17 @@ def main() -> None:
     # What the app and the node print must be seen at once, in a pipe too.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     arguments, command = _split(sys.argv[1:])
-    cli = build(Doors(__version__, _open_scheduler, _serve, _run), command)
+    doors = Doors(
+        version=__version__,
+        now=SystemClock().now,
+        zone=_zone,
+        holidays=_holidays,
+        facts=_facts,
+        open_scheduler=_open_scheduler,
+        serve=_serve,
+        run=_run,
+    )
+    cli = build(doors, command)
     try:
         code = cli(arguments)
         sys.stdout.flush()
@@ -73,9 +87,27 @@ def _config(options: NodeOptions, own_port: int) -> Config:
     )
 
 
+# The rooms are imported here and below so that --help and --version stay quick.
+def _zone(name: str) -> ZoneInfo | None:
+    from wakeful.zones import load_zone  # noqa: PLC0415
+
+    return load_zone(name)
+
+
+def _holidays(country: str, subdivision: str | None, years: range) -> Sequence[date]:
+    from wakeful.holiday_dates import holiday_dates  # noqa: PLC0415
+
+    return holiday_dates(country, subdivision, years)
+
+
+def _facts(url: str | None) -> Mapping[str, str]:
+    from wakeful.node import facts  # noqa: PLC0415
+
+    return facts(store_path(url, os.environ))
+
+
 @asynccontextmanager
 async def _open_scheduler(url: str | None) -> AsyncIterator[Scheduler]:
-    # The rooms are imported here and below so that --help and --version stay quick.
     from wakeful.node import open_scheduler  # noqa: PLC0415
 
     async with open_scheduler(store_path(url, os.environ)) as scheduler:

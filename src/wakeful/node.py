@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import apsw
 import uvicorn
 
 from wakeful import __version__, zones
@@ -59,7 +60,7 @@ async def open_scheduler(path: Path) -> AsyncIterator[Scheduler]:
     """A scheduler without an engine: for looking, and for changing what other nodes run."""
     store = SqliteStore(path, zones.load_zone, os.urandom)
     try:
-        yield Scheduler(store, SystemClock())
+        yield Scheduler(store, SystemClock(), os.urandom, records=store.records)
     finally:
         await store.close()
 
@@ -79,9 +80,9 @@ async def running(config: Config) -> AsyncIterator[Ports]:
         ports = Ports(http.getsockname()[1], own.getsockname()[1])
         store = SqliteStore(config.store, zones.load_zone, os.urandom)
         engine = Engine(store, SystemClock(), os.urandom, f"{socket.gethostname()}:{os.getpid()}")
-        scheduler = Scheduler(store, SystemClock(), engine)
+        scheduler = Scheduler(store, SystemClock(), os.urandom, engine, records=store.records)
         servers = _serve(http, DaprHttp(scheduler, _sidecar(config), zones.load_zone))
-        own_servers = _serve(own, rest_app(scheduler, _facts(config)))
+        own_servers = _serve(own, rest_app(scheduler, facts(config.store)))
         app = _attach(scheduler, config)
         engine.start()
         try:
@@ -101,8 +102,10 @@ def _sidecar(config: Config) -> Sidecar:
     return Sidecar(config.app_id, config.namespace, __version__, config.api_token, lambda: connection)
 
 
-def _facts(config: Config) -> dict[str, str]:
-    return {"version": __version__, "tzdata": zones.VERSION, "store": str(config.store)}
+def facts(store: Path) -> dict[str, str]:
+    """What is in use."""
+    sqlite = apsw.sqlite_lib_version()
+    return {"version": __version__, "tzdata": zones.VERSION, "sqlite": sqlite, "store": str(store)}
 
 
 def _attach(scheduler: Scheduler, config: Config) -> HttpApp | None:

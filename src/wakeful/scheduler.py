@@ -1,24 +1,93 @@
 """What callers may ask. Every face comes here, and to nothing else."""
 
-from datetime import datetime
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
+from uuid import UUID
 
+import msgspec
+
+from wakeful.core.codec import read_calendar
 from wakeful.core.errors import ErrorCode, WakefulError
-from wakeful.core.job import DATA_LIMIT, Job, JobKey, JobRecord, JobState, check_name
-from wakeful.core.ports import Attachment, Clock, Health, JobQuery, Page, Put, Runner, RunQuery, Sink, Store
-from wakeful.core.run import Run
+from wakeful.core.explain import explain
+from wakeful.core.job import DATA_LIMIT, Calendar, Job, JobKey, JobRecord, JobState, check_name
+from wakeful.core.outlook import occurrences
+from wakeful.core.ports import (
+    Attachment,
+    Clock,
+    Entropy,
+    Health,
+    JobQuery,
+    NewRun,
+    Page,
+    Put,
+    Records,
+    Runner,
+    RunQuery,
+    Sink,
+    StateChange,
+    Store,
+)
+from wakeful.core.run import Cause, Run, RunState, run_id
+
+# Runs that one backfill makes at most, and instants of one job that a simulation counts at most.
+MOST_BACKFILLED = 10_000
+MOST_SIMULATED = 1_000_000
+# The kind of the records that are calendars.
+CALENDAR = "calendar"
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """One job in a simulated time: how many instants, from the first to the last."""
+
+    key: JobKey
+    instants: int
+    first: datetime | None
+    last: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What all jobs would do. ``busiest`` are the minutes with the most instants, the fullest first."""
+
+    jobs: Sequence[Forecast]
+    busiest: Sequence[tuple[datetime, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCalendar:
+    """A calendar as it is kept; ``source`` says where its dates come from."""
+
+    calendar: Calendar
+    source: str | None = None
 
 
 class Scheduler:
     """The one way in: checks what was asked, has it stored, and tells the engine."""
 
-    def __init__(self, store: Store, clock: Clock, runner: Runner | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        runner: Runner | None = None,
+        *,
+        records: Records | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._entropy = entropy
         self._runner = runner
+        self._documents = records
 
     def now(self) -> datetime:
         """The one clock reading of a request: it anchors everything relative in it."""
         return self._clock.now()
+
+    # ── definitions ──
 
     async def put(self, job: Job, how: Put, now: datetime) -> JobRecord:
         """Stores a job; durable when it returns.
@@ -32,8 +101,7 @@ class Scheduler:
                 ErrorCode.INVALID_JOB, f"data is {len(job.data.body)} bytes long: at most {DATA_LIMIT} are allowed"
             )
         record = await self._store.put_job(job, how, now)
-        if self._runner is not None and record.next_due_at is not None:
-            self._runner.wake(record.next_due_at)
+        self._wake(record.next_due_at)
         return record
 
     async def get(self, key: JobKey) -> JobRecord | None:
@@ -44,13 +112,171 @@ class Scheduler:
         """Jobs in byte order of their keys."""
         return await self._store.list_jobs(query)
 
-    async def runs(self, query: RunQuery) -> Page[Run]:
-        """Runs, newest first."""
-        return await self._store.list_runs(query)
+    async def all_jobs(self, query: JobQuery) -> AsyncIterator[JobRecord]:
+        """Every job of the query, page by page."""
+        cursor: str | None = None
+        while True:
+            page = await self._store.list_jobs(replace(query, after=cursor))
+            for record in page.items:
+                yield record
+            cursor = page.cursor
+            if cursor is None:
+                return
 
     async def delete(self, query: JobQuery) -> int:
         """Ends the jobs that the query names; after it returns no new run of them starts. How many there were."""
         return await self._store.end_jobs(query, JobState.DELETED, self._clock.now())
+
+    async def pause(self, key: JobKey, note: str | None = None) -> JobRecord:
+        """Keeps the job from making runs; those that it has go on.
+
+        Raises:
+            WakefulError: ``JOB_NOT_FOUND``.
+        """
+        return await self._store.set_state(StateChange(key, JobState.PAUSED, note), self._clock.now())
+
+    async def resume(self, key: JobKey, *, replay: bool = False) -> JobRecord:
+        """Lets the job go on with what comes next; with ``replay``, what passed is left to its catch-up policy.
+
+        Raises:
+            WakefulError: ``JOB_NOT_FOUND``.
+        """
+        record = await self._store.set_state(StateChange(key, JobState.ACTIVE, None, replay), self._clock.now())
+        self._wake(record.next_due_at)
+        return record
+
+    # ── runs ──
+
+    async def runs(self, query: RunQuery) -> Page[Run]:
+        """Runs, newest first."""
+        return await self._store.list_runs(query)
+
+    async def run_now(self, key: JobKey) -> UUID:
+        """Runs the job once, beside its schedule; the id of that run.
+
+        Raises:
+            WakefulError: ``JOB_NOT_FOUND``.
+        """
+        now = self._clock.now()
+        (run,) = await self._add(key, [NewRun(run_id(now, self._entropy(10)), now)], now)
+        return run
+
+    async def backfill(self, key: JobKey, since: datetime, through: datetime, *, limit: int) -> Sequence[UUID]:
+        """Makes the runs that the schedule had in [``since``, ``through``], oldest first, whatever became of them then.
+
+        Raises:
+            WakefulError: ``JOB_NOT_FOUND``; ``INVALID_JOB`` if they are more than ``limit``: nothing is made.
+        """
+        instants = await self.backfill_plan(key, since, through, limit=limit)
+        now = self._clock.now()
+        ids = sorted(run_id(now, self._entropy(10)) for _ in instants)
+        return await self._add(
+            key, [NewRun(run, at, Cause.BACKFILL) for run, at in zip(ids, instants, strict=True)], now
+        )
+
+    async def backfill_plan(self, key: JobKey, since: datetime, through: datetime, *, limit: int) -> Sequence[datetime]:
+        """The instants that ``backfill`` would run: its dry run.
+
+        Raises:
+            WakefulError: as ``backfill``.
+        """
+        record = await self._found(key)
+        now = self._clock.now()
+        if through > now:
+            raise WakefulError(
+                ErrorCode.INVALID_JOB, "a backfill ends in the past: what is still to come runs by itself"
+            )
+        if not 1 <= limit <= MOST_BACKFILLED:
+            raise WakefulError(ErrorCode.INVALID_JOB, f"the limit of a backfill is from 1 to {MOST_BACKFILLED}")
+        instants = list(islice(occurrences(record, since, through), limit + 1))
+        if len(instants) > limit:
+            raise WakefulError(
+                ErrorCode.INVALID_JOB,
+                f"the schedule had more than {limit} instants then: take less time, or a higher limit",
+            )
+        return instants
+
+    async def cancel(self, run: UUID) -> None:
+        """Ends a run that has not ended. Who performs it on another node learns of that within two seconds.
+
+        Raises:
+            WakefulError: ``RUN_NOT_FOUND``: there is none, or it has ended.
+        """
+        if not await self._store.cancel_runs([run], "asked", self._clock.now()):
+            raise WakefulError(ErrorCode.RUN_NOT_FOUND, f"there is no run {run} that could still be cancelled")
+        if self._runner is not None:
+            self._runner.cut(run)
+
+    async def retry(self, run: UUID) -> UUID:
+        """Does a failed run again: a new run that names the old one; the new one's id.
+
+        A job that is complete comes back for it.
+
+        Raises:
+            WakefulError: ``RUN_NOT_FOUND``: there is none, or it did not fail; ``JOB_NOT_FOUND``: its job was deleted
+                or replaced, or another has its name now.
+        """
+        old = await self._store.get_run(run)
+        if old is None or old.state is not RunState.FAILED:
+            raise WakefulError(ErrorCode.RUN_NOT_FOUND, f"there is no failed run {run}")
+        (record,) = (await self._store.list_jobs(JobQuery(job_id=old.job_id, ended=True))).items
+        key, now = record.job.key, self._clock.now()
+        (new,) = await self._add(
+            key, [NewRun(run_id(now, self._entropy(10)), old.scheduled_for, Cause.RETRY, run)], now
+        )
+        return new
+
+    async def why(self, key: JobKey, instant: datetime) -> str:
+        """What became of the job at an instant, in a sentence.
+
+        Raises:
+            WakefulError: ``JOB_NOT_FOUND``: no job ever had that name.
+        """
+        page = await self._store.list_jobs(JobQuery(key.namespace, key.owner, key.name, ended=True))
+        if not page.items:
+            raise WakefulError(ErrorCode.JOB_NOT_FOUND, f"job not found: {key.name!r}")
+        lived = [record for record in page.items if record.created_at <= instant]
+        record = max(lived or page.items, key=lambda one: one.id if lived else -one.id)
+        rows = (await self._store.list_runs(RunQuery(key=key, at=instant))).items
+        return explain(record, rows, instant, self._clock.now())
+
+    async def simulate(self, query: JobQuery, since: datetime, through: datetime) -> Simulation:
+        """What these jobs would do in (``since``, ``through``], without doing it."""
+        forecasts: list[Forecast] = []
+        minutes: Counter[datetime] = Counter()
+        async for record in self.all_jobs(query):
+            count, first, last = 0, None, None
+            for at in islice(occurrences(record, since + timedelta.resolution, through), MOST_SIMULATED):
+                count, first, last = count + 1, first or at, at
+                minutes[at.replace(second=0, microsecond=0)] += 1
+            forecasts.append(Forecast(record.job.key, count, first, last))
+        return Simulation(forecasts, minutes.most_common(10))
+
+    # ── calendars ──
+
+    async def calendars(self) -> Sequence[KnownCalendar]:
+        """All of them, in byte order of their names."""
+        return [
+            KnownCalendar(read_calendar(record.key, record.value), msgspec.json.decode(record.value).get("source"))
+            for record in await self._kept.list(CALENDAR)
+        ]
+
+    async def put_calendar(self, known: KnownCalendar) -> None:
+        """Keeps a calendar, in place of one of that name; the jobs that name it follow at once.
+
+        Raises:
+            WakefulError: ``INVALID_NAME``.
+        """
+        calendar = known.calendar
+        dates = sorted(day.isoformat() for day in calendar.dates)
+        value = {"dates": dates, "keep": calendar.keep, "source": known.source}
+        await self._kept.put(CALENDAR, check_name(calendar.name), msgspec.json.encode(value).decode())
+
+    async def delete_calendar(self, name: str) -> bool:
+        """Forgets a calendar: no job leaves its dates out any more. Whether there was one."""
+        return await self._kept.delete(CALENDAR, name)
+
+    # ── the engine ──
 
     def attach(self, queue: str, sink: Sink, limit: int) -> Attachment:
         """Makes a sink known as a place where the queue's runs go, at most ``limit`` at a time."""
@@ -63,3 +289,28 @@ class Scheduler:
         if self._runner is None:
             return Health(False, "this process runs no engine")
         return self._runner.health()
+
+    async def audit(self) -> Sequence[str]:
+        """What the store finds wrong with itself: nothing, unless there is a bug or a damaged file."""
+        return await self._store.audit()
+
+    @property
+    def _kept(self) -> Records:
+        if self._documents is None:
+            raise RuntimeError("a scheduler without records keeps no calendars")
+        return self._documents
+
+    async def _found(self, key: JobKey) -> JobRecord:
+        record = await self._store.get_job(key)
+        if record is None:
+            raise WakefulError(ErrorCode.JOB_NOT_FOUND, f"job not found: {key.name!r}")
+        return record
+
+    async def _add(self, key: JobKey, runs: Sequence[NewRun], now: datetime) -> Sequence[UUID]:
+        added = await self._store.add_runs(key, runs, now)
+        self._wake(now)
+        return added
+
+    def _wake(self, at: datetime | None) -> None:
+        if self._runner is not None and at is not None:
+            self._runner.wake(at)

@@ -1,25 +1,17 @@
 """The commands in this process: what they print, and how they end."""
 
-import asyncio
-import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.stores import NOON, QUEUE, a_job, finish, key
-from wakeful.core.job import Job
-from wakeful.core.ports import Put, Room
-from wakeful.core.run import Failed, Outcome, Succeeded
-from wakeful.main import main
-from wakeful.stores.sqlite import SqliteStore
-from wakeful.zones import load_zone
+from support.stores import a_job, key
+from wakeful.core.run import Failed, Succeeded
 
 # `wakeful` alone is what a user types too.
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
@@ -27,61 +19,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked wit
 ESCAPES = "\x1b[2J\x1b[1;1H\x07\x9b31m\u202e\u2028"
 
 
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "wakeful.db"
-
-
-@pytest.fixture
-def wakeful(path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    """Runs a command as the shell would, on this test's file."""
-    monkeypatch.setenv("WAKEFUL_STORE", f"sqlite:///{path}")
-    monkeypatch.setenv("HOME", str(path.parent))
-
-    def run(*arguments: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["wakeful", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        return Result(ended.value.code or 0, out, err)  # type: ignore[arg-type]
-
-    return run
-
-
-def fill(path: Path, *jobs: Job, outcomes: dict[str, Outcome] | None = None) -> None:
-    """Stores jobs, and settles one run of each that has an outcome."""
-
-    async def filling() -> None:
-        store = SqliteStore(path, load_zone, os.urandom)
-        for job in jobs:
-            await store.put_job(job, Put.CREATE, NOON)
-        if outcomes:
-            claimed = await store.claim_due(1, {QUEUE: Room(100, 100)}, NOON + timedelta(seconds=1))
-            for claim in claimed.claims:
-                outcome = outcomes.get(claim.job.key.name)
-                if outcome is not None:
-                    await finish(store, claim, NOON + timedelta(seconds=2), outcome)
-        await store.close()
-
-    asyncio.run(filling())
+Command = Callable[..., Any]
+Fill = Callable[..., None]
 
 
 # ── help, version ──
 
 
-def test_version_names_the_command_and_the_runtime(wakeful: Callable[..., Result]) -> None:
+def test_version_names_the_command_and_the_runtime(wakeful: Command) -> None:
     result = wakeful("--version")
     first, second = result.out.splitlines()
     assert first.startswith("CLI version: ")
@@ -91,13 +36,26 @@ def test_version_names_the_command_and_the_runtime(wakeful: Callable[..., Result
 
 @pytest.mark.parametrize(
     "command",
-    ["", "run", "serve", "job", "job list", "job show", "job runs", "job delete"],
+    ["", "run", "serve", "next", "why", "simulate", "doctor"]
+    + [f"job {verb}".strip() for verb in ("", "put", "list", "show", "runs", "delete", "pause", "resume")]
+    + [f"job {verb}" for verb in ("run", "backfill", "cancel", "retry")]
+    + [f"calendar {verb}".strip() for verb in ("", "put", "list", "show", "delete")],
 )
-def test_every_command_explains_itself(wakeful: Callable[..., Result], command: str) -> None:
+def test_every_command_explains_itself(wakeful: Command, command: str) -> None:
     result = wakeful(*command.split(), "--help")
     assert result.code == 0
     assert "Usage: wakeful" in result.out
     assert result.err == ""
+
+
+def test_the_readme_shows_every_command(wakeful: Command) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^│ ([a-z]+) ", wakeful("--help").out, re.MULTILINE)
+    for group in ("job", "calendar"):
+        commands.remove(group)
+        commands += [f"{group} {verb}" for verb in re.findall(r"^│ ([a-z]+) ", wakeful(group, "--help").out, re.M)]
+    assert len(commands) == 21
+    assert [command for command in commands if f"wakeful {command} " not in readme] == []
 
 
 @pytest.mark.parametrize("flag", ["--version", "--help"])
@@ -116,7 +74,7 @@ def test_version_and_help_load_no_server_and_no_store(flag: str, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_command_shows_the_help(wakeful: Callable[..., Result]) -> None:
+def test_no_command_shows_the_help(wakeful: Command) -> None:
     result = wakeful()
     assert "Usage: wakeful" in result.out + result.err
 
@@ -134,13 +92,22 @@ def test_no_command_shows_the_help(wakeful: Callable[..., Result]) -> None:
         "job list --namespace",
         "job show",
         "job runs x --limit many",
+        "job backfill x",
+        "job put x",
+        "job put x @daily --overlap=sometimes",
+        "calendar nope",
+        "next",
+        "next @daily --count=0",
+        "next @daily --count=1001",
+        "next @daily --dialect=unix",
+        "why x",
         "serve",
         "serve --app-id a --app-port x",
         "run --app-id a --dapr-http-port 0 --nope -- true",
         "run -- true",
     ],
 )
-def test_a_wrong_command_line_is_explained_on_stderr(wakeful: Callable[..., Result], command: str) -> None:
+def test_a_wrong_command_line_is_explained_on_stderr(wakeful: Command, command: str) -> None:
     result = wakeful(*command.split())
     assert result.code == 2
     assert result.out == ""
@@ -148,7 +115,7 @@ def test_a_wrong_command_line_is_explained_on_stderr(wakeful: Callable[..., Resu
 
 
 @pytest.mark.parametrize("command", ["job list --nope", "serve --app-id a --nope"])
-def test_an_unknown_flag_is_named_beside_the_usage(wakeful: Callable[..., Result], command: str) -> None:
+def test_an_unknown_flag_is_named_beside_the_usage(wakeful: Command, command: str) -> None:
     result = wakeful(*command.split())
     assert "--nope" in result.err
     assert f"Usage: wakeful {command.split(maxsplit=1)[0]}" in result.err
@@ -174,14 +141,14 @@ def test_an_unknown_flag_is_named_beside_the_usage(wakeful: Callable[..., Result
     ],
 )
 @pytest.mark.timeout(20)
-def test_a_setting_that_can_not_be_is_named(wakeful: Callable[..., Result], flags: str, word: str) -> None:
+def test_a_setting_that_can_not_be_is_named(wakeful: Command, flags: str, word: str) -> None:
     result = wakeful("serve", *flags.split())
     assert result.code == 2
     assert word in result.err
 
 
 @pytest.mark.parametrize("verb", ["show", "runs", "delete"])
-def test_a_job_that_is_not_there_is_exit_code_3(wakeful: Callable[..., Result], verb: str) -> None:
+def test_a_job_that_is_not_there_is_exit_code_3(wakeful: Command, verb: str) -> None:
     result = wakeful("job", verb, "nothing")
     assert result.code == 3
     assert "'nothing'" in result.err
@@ -190,13 +157,13 @@ def test_a_job_that_is_not_there_is_exit_code_3(wakeful: Callable[..., Result], 
 
 @pytest.mark.parametrize("verb", ["show", "runs", "delete"])
 @pytest.mark.parametrize("name", ["", "\udcff", "a\nb", "x" * 5000, "'; DROP TABLE jobs; --", "-"])
-def test_a_name_that_no_job_can_have_is_a_plain_error(wakeful: Callable[..., Result], verb: str, name: str) -> None:
+def test_a_name_that_no_job_can_have_is_a_plain_error(wakeful: Command, verb: str, name: str) -> None:
     result = wakeful("job", verb, name)
     assert result.code in (2, 3)
     assert result.err
 
 
-def test_a_file_that_is_no_store_is_a_plain_error(wakeful: Callable[..., Result], path: Path) -> None:
+def test_a_file_that_is_no_store_is_a_plain_error(wakeful: Command, path: Path) -> None:
     path.write_bytes(b"hello, I am a text file\n" * 50)
     result = wakeful("job", "list")
     assert result.code == 5
@@ -204,22 +171,22 @@ def test_a_file_that_is_no_store_is_a_plain_error(wakeful: Callable[..., Result]
 
 
 @pytest.mark.parametrize("limit", ["0", "-1"])
-def test_a_limit_that_is_no_number_of_runs_is_refused(wakeful: Callable[..., Result], path: Path, limit: str) -> None:
-    fill(path, a_job(), a_job("more"), outcomes={"tick": Succeeded()})
+def test_a_limit_that_is_no_number_of_runs_is_refused(wakeful: Command, fill: Fill, limit: str) -> None:
+    fill(a_job(), a_job("more"), outcomes={"tick": Succeeded()})
     assert wakeful("job", "runs", "tick", f"--limit={limit}").code == 2
 
 
 # ── what they print ──
 
 
-def test_an_empty_store_lists_no_jobs(wakeful: Callable[..., Result]) -> None:
+def test_an_empty_store_lists_no_jobs(wakeful: Command) -> None:
     assert wakeful("job", "list").out == "No jobs.\n"
     assert wakeful("job", "list", "--json").json == []
 
 
-def test_the_list_has_a_line_for_every_job_of_the_namespace(wakeful: Callable[..., Result], path: Path) -> None:
+def test_the_list_has_a_line_for_every_job_of_the_namespace(wakeful: Command, fill: Fill) -> None:
     other = key("elsewhere", namespace="other")
-    fill(path, a_job("b", "@every 1h"), a_job("a", "0 30 9 * * *"), a_job(other), a_job(key("c", owner="app/z")))
+    fill(a_job("b", "@every 1h"), a_job("a", "0 30 9 * * *"), a_job(other), a_job(key("c", owner="app/z")))
 
     result = wakeful("job", "list")
 
@@ -232,13 +199,13 @@ def test_the_list_has_a_line_for_every_job_of_the_namespace(wakeful: Callable[..
     assert [job["name"] for job in wakeful("job", "list", "--json", "--namespace=other").json] == ["elsewhere"]
 
 
-def test_a_list_longer_than_a_page_is_whole(wakeful: Callable[..., Result], path: Path) -> None:
-    fill(path, *(a_job(f"job-{number:04}", due="1h") for number in range(1005)))
+def test_a_list_longer_than_a_page_is_whole(wakeful: Command, fill: Fill) -> None:
+    fill(*(a_job(f"job-{number:04}", due="1h") for number in range(1005)))
     assert len(wakeful("job", "list", "--json").json) == 1005
 
 
-def test_a_job_is_shown_with_what_is_next_and_what_came_last(wakeful: Callable[..., Result], path: Path) -> None:
-    fill(path, a_job("tick", "@every 1s", repeats=5), outcomes={"tick": Failed("HTTP 500 from POST /job/tick")})
+def test_a_job_is_shown_with_what_is_next_and_what_came_last(wakeful: Command, fill: Fill) -> None:
+    fill(a_job("tick", "@every 1s", repeats=5), outcomes={"tick": Failed("HTTP 500 from POST /job/tick")})
 
     shown = wakeful("job", "show", "tick", "--json").json
     assert (shown["name"], shown["owner"], shown["state"], shown["schedule"]) == (
@@ -254,8 +221,8 @@ def test_a_job_is_shown_with_what_is_next_and_what_came_last(wakeful: Callable[.
     assert "2026-03-02T12:00:02Z" in page
 
 
-def test_runs_are_listed_newest_first_with_their_errors(wakeful: Callable[..., Result], path: Path) -> None:
-    fill(path, a_job("good"), a_job("bad"), outcomes={"good": Succeeded(), "bad": Failed("HTTP 500: out of cheese")})
+def test_runs_are_listed_newest_first_with_their_errors(wakeful: Command, fill: Fill) -> None:
+    fill(a_job("good"), a_job("bad"), outcomes={"good": Succeeded(), "bad": Failed("HTTP 500: out of cheese")})
 
     (good,) = wakeful("job", "runs", "good", "--json").json
     assert (good["state"], good["attempts"], good["errors"]) == ("succeeded", 1, [])
@@ -266,27 +233,28 @@ def test_runs_are_listed_newest_first_with_their_errors(wakeful: Callable[..., R
     assert wakeful("job", "runs", "good").out.splitlines()[1].split()[2] == "succeeded"
 
 
-def test_a_job_that_has_ended_is_still_shown_with_its_runs(wakeful: Callable[..., Result], path: Path) -> None:
-    fill(path, a_job(), outcomes={"tick": Succeeded()})
+def test_a_job_that_has_ended_is_still_shown_with_its_runs(wakeful: Command, fill: Fill) -> None:
+    fill(a_job(), outcomes={"tick": Succeeded()})
     assert wakeful("job", "list", "--json").json == []
     assert wakeful("job", "show", "tick", "--json").json["state"] == "completed"
     assert len(wakeful("job", "runs", "tick", "--json").json) == 1
 
 
-def test_a_deleted_job_is_gone_and_its_history_stays(wakeful: Callable[..., Result], path: Path) -> None:
-    fill(path, a_job("tick", "@every 1s"), a_job("other", due="1h"), outcomes={"tick": Succeeded()})
+def test_a_deleted_job_is_gone_and_its_history_stays(wakeful: Command, fill: Fill) -> None:
+    fill(a_job("tick", "@every 1s"), a_job("other", due="1h"), outcomes={"tick": Succeeded()})
 
     assert "deleted tick" in wakeful("job", "delete", "tick").out
     assert wakeful("job", "delete", "tick").code == 3
     assert [job["name"] for job in wakeful("job", "list", "--json").json] == ["other"]
-    assert len(wakeful("job", "runs", "tick", "--json").json) == 1
+    # What was overdue when it was deleted has its row too.
+    assert [run["state"] for run in wakeful("job", "runs", "tick", "--json").json] == ["cancelled", "succeeded"]
     deleted = wakeful("job", "delete", "other", "--json").json
     assert deleted == {"deleted": {"namespace": "default", "owner": "app/a", "name": "other"}}
 
 
 @pytest.mark.parametrize("verb", ["show", "runs", "delete"])
-def test_a_name_that_two_apps_own_asks_which(wakeful: Callable[..., Result], path: Path, verb: str) -> None:
-    fill(path, a_job("tick", due="1h"), a_job(key("tick", owner="app/z"), due="1h"))
+def test_a_name_that_two_apps_own_asks_which(wakeful: Command, fill: Fill, verb: str) -> None:
+    fill(a_job("tick", due="1h"), a_job(key("tick", owner="app/z"), due="1h"))
 
     result = wakeful("job", verb, "tick")
     assert result.code == 2
@@ -297,9 +265,9 @@ def test_a_name_that_two_apps_own_asks_which(wakeful: Callable[..., Result], pat
 
 
 @pytest.mark.parametrize("verb", ["list", "show", "runs", "delete"])
-def test_nothing_from_outside_moves_the_readers_cursor(wakeful: Callable[..., Result], path: Path, verb: str) -> None:
+def test_nothing_from_outside_moves_the_readers_cursor(wakeful: Command, fill: Fill, verb: str) -> None:
     name, owner = f"tick{ESCAPES}", f"app/a{ESCAPES}"
-    fill(path, a_job(key(name, owner=owner), "@every 1s"), outcomes={name: Failed(f"bad {ESCAPES}")})
+    fill(a_job(key(name, owner=owner), "@every 1s"), outcomes={name: Failed(f"bad {ESCAPES}")})
 
     result = wakeful("job", verb, *([] if verb == "list" else [name]))
 
@@ -308,23 +276,31 @@ def test_nothing_from_outside_moves_the_readers_cursor(wakeful: Callable[..., Re
     assert printed.isprintable(), repr(printed)
 
 
-def test_an_error_about_a_name_does_not_move_the_readers_cursor(wakeful: Callable[..., Result], path: Path) -> None:
+def test_an_error_about_a_name_does_not_move_the_readers_cursor(wakeful: Command, fill: Fill) -> None:
     for owner in ("a", "z"):
-        fill(path, a_job(key("tick", owner=f"app/{owner}{ESCAPES}"), due="1h"))
+        fill(a_job(key("tick", owner=f"app/{owner}{ESCAPES}"), due="1h"))
     printed = wakeful("job", "show", "tick").err + wakeful("job", "show", f"no{ESCAPES}").err
     assert printed.replace("\n", "").isprintable(), repr(printed)
 
 
-def test_json_keeps_every_character_of_a_name(wakeful: Callable[..., Result], path: Path) -> None:
+@pytest.mark.parametrize("words", [["job", "runs", "x", "--limit"], ["next", "@daily", "--count"], []])
+def test_an_error_about_an_argument_does_not_move_the_readers_cursor(wakeful: Command, words: list[str]) -> None:
+    result = wakeful(*words, f"no[bold]{ESCAPES}")
+    assert result.code == 2
+    assert "no[bold]" in result.err
+    assert result.err.replace("\n", "").isprintable(), repr(result.err)
+
+
+def test_json_keeps_every_character_of_a_name(wakeful: Command, fill: Fill) -> None:
     name = f"täglich ☕{ESCAPES}"
-    fill(path, a_job(name, due="1h"))
+    fill(a_job(name, due="1h"))
     result = wakeful("job", "list", "--json")
     assert [job["name"] for job in result.json] == [name]
     assert "\x1b" not in result.out
 
 
-def test_a_reader_that_goes_away_is_no_traceback(path: Path) -> None:
-    fill(path, *(a_job(f"job-{number:04}", due="1h") for number in range(1500)))
+def test_a_reader_that_goes_away_is_no_traceback(fill: Fill, path: Path) -> None:
+    fill(*(a_job(f"job-{number:04}", due="1h") for number in range(1500)))
     script = "from wakeful.main import main; import sys; sys.argv = ['wakeful', 'job', 'list']; main()"
     reader, writer = os.pipe()
     with subprocess.Popen(

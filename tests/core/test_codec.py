@@ -48,7 +48,7 @@ def jobs(draw: st.DrawFn) -> Job:
 
 def decoded(job: Job) -> Job:
     body = None if job.data is None else job.data.body
-    columns = Columns(job.key, job.queue, job.max_running, job.priority, job.pause_after, body)
+    columns = Columns(job.key, job.queue, job.priority, job.pause_after, body)
     decoder = Decoder(load_zone)
     decoder.calendars = {calendar.name: calendar for calendar in job.calendars}
     return decoder.job(columns, encode_definition(job))

@@ -11,7 +11,9 @@ from cronsim import CronSim
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wakeful.core.cron import Cron, Dialect, Dst, parse_cron
+from wakeful.core.civil import Dst
+from wakeful.core.cron import Cron, Dialect
+from wakeful.core.cron_text import parse_cron
 from wakeful.core.errors import ErrorCode, WakefulError
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
@@ -163,6 +165,24 @@ def test_the_evaluator_ends_with_the_year_2299() -> None:
         (Dialect.CRONTAB, "0 0 * 6 0", [7, 14, 21, 28]),
         (Dialect.CRONTAB, "0 0 * 6 6-7", [6, 7, 13, 14, 20, 21, 27, 28]),
         (Dialect.CRONTAB, "0 0 * jun Mon", [1, 8, 15, 22, 29]),
+        (Dialect.CRONTAB, "30 0 0 13 6 *", [13]),
+        (Dialect.CRONTAB, "0 0 ? 6 ?", list(range(1, 31))),
+        (Dialect.CRONTAB, "0 0 ? 6 5", [5, 12, 19, 26]),
+        (Dialect.CRONTAB, "0 0 28-2 6 *", [1, 2, 28, 29, 30]),
+        (Dialect.CRONTAB, "0 0 28-4/2 6 *", [1, 3, 28, 30]),
+        (Dialect.CRONTAB, "0 0 * 6 FRI-MON", [1, 5, 6, 7, 8, 12, 13, 14, 15, 19, 20, 21, 22, 26, 27, 28, 29]),
+        (Dialect.CRONTAB, "0 0 * 6 FRI-SUN/2", [5, 7, 12, 14, 19, 21, 26, 28]),
+        (Dialect.CRONTAB, "0 0 * 6 7-1", [1, 7, 8, 14, 15, 21, 22, 28, 29]),
+        (Dialect.CRONTAB, "0 0 * NOV-JUN 3", [3, 10, 17, 24]),
+        (Dialect.CRONTAB, "0 0 */40 6 *", [1]),
+        (Dialect.CRONTAB, "0 0 L 6 *", [30]),
+        (Dialect.CRONTAB, "0 0 l-3,2 6 *", [2, 27]),
+        (Dialect.CRONTAB, "0 0 LW 6 *", [30]),
+        (Dialect.CRONTAB, "0 0 6W,14w 6 *", [5, 15]),
+        (Dialect.CRONTAB, "0 0 * 6 5L,1#2", [8, 26]),
+        (Dialect.CRONTAB, "0 0 * 6 sun#5,Tue#5", [30]),
+        (Dialect.CRONTAB, "0 0 L 6 FRI#2", [12, 30]),
+        (Dialect.CRONTAB, "0 0 */3 6 FRIL,0#1", [7]),
     ],
 )
 def test_the_day_rule_is_that_of_the_dialect(dialect: Dialect, text: str, days: list[int]) -> None:
@@ -236,10 +256,30 @@ def test_a_dapr_schedule_is_refused_in_daprs_words(text: str, message: str) -> N
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("0 * * * * *", "expected exactly 5 fields, found 6: [0 * * * * *]"),
+        ("0 * * *", "expected exactly 5 or 6 fields, found 4: [0 * * *]; write minute hour day month weekday"),
+        ("0 0 * * * * *", "expected exactly 5 or 6 fields, found 7: [0 0 * * * * *]"),
         ("1,,2 * * * *", "an item is missing in the minute field 1,,2"),
-        ("*/60 * * * *", "the step (60) is larger than its range (0-59)"),
-        ("5-5/2 * * * *", "the step (2) is larger than its range (5-5)"),
+        ("*/0 * * * *", "step of range should be a positive number: */0 in the minute field"),
+        ("*/mon * * * *", "failed to parse int from mon: a number of at most 9 digits is needed in the minute field"),
+        ("60 * * * *", "end of range (60) above maximum (59): 60 in the minute field"),
+        ("0 23-24 * * *", "end of range (24) above maximum (23): 23-24 in the hour field"),
+        ("0 24-1 * * *", "beginning of range (24) beyond end of range (1): 24-1 in the hour field"),
+        ("0 0 31-0 * *", "beginning of range (31) beyond end of range (0): 31-0 in the day of month field"),
+        ("0 ? * * *", "a question mark stands only in day fields: ? in the hour field; write *"),
+        ("0 0 L-31 * *", "no month has a day 31 days before its last: L-31 in the day of month field; write L-1"),
+        ("0 0 32W * *", "there is no day 32: 32W in the day of month field; write 1W to 31W, or LW"),
+        ("0 0 0W * *", "there is no day 0: 0W in the day of month field"),
+        ("0 0 L-3W * *", "failed to parse int from L: a number of at most 9 digits is needed in the day of month"),
+        ("0 0 1-15W * *", "failed to parse int from 15W: "),
+        ("0 0 * * L", "L needs its weekday: L in the day of week field; write 5L or FRIL for the last Friday"),
+        ("0 0 * * 8L", "8 is no weekday: 8L in the day of week field; write 0 to 7 or one of sun mon"),
+        ("0 0 * * 5#0", "no month has a weekday 0 times: 5#0 in the day of week field; write #1 to #5"),
+        ("0 0 * * MON#6", "no month has a weekday 6 times: MON#6 in the day of week field"),
+        ("0 0 * * FOO#1", "FOO is no weekday: FOO#1 in the day of week field"),
+        ("0 L * * *", "failed to parse int from L: a number of at most 9 digits is needed in the hour field"),
+        ("0 0 31W 2,4 *", "this schedule can never be due: no day of Feb or Apr agrees with day of month 31W"),
+        ("0 0 */31 * FRI#2", "this schedule can never be due: no day of any month agrees with day of month */31 and"),
+        ("0 0 L-29 2 *", "this schedule can never be due: no day of Feb agrees with day of month L-29"),
         ("0 0 31 4 *", "this schedule can never be due: Apr has no day 31"),
         ("0 0 31 2 */2", "this schedule can never be due: Feb has no day 31"),
         ("0 0 * * 8", "end of range (8) above maximum (7): 8"),
@@ -249,6 +289,22 @@ def test_a_crontab_line_is_refused_with_what_is_wrong(text: str, message: str) -
     with pytest.raises(WakefulError) as caught:
         crontab(text)
     assert caught.value.message.startswith(message)
+
+
+@pytest.mark.parametrize("text", ["*/60 * * * *", "5-5/2 * * * *", "5/99 * * * *", "0 */24 * * *", "0 0 1 */12 *"])
+def test_a_step_beyond_its_range_leaves_the_first_value(text: str) -> None:
+    alone = " ".join(
+        {"*/60": "0", "5-5/2": "5", "5/99": "5", "*/24": "0", "*/12": "1"}.get(word, word) for word in text.split()
+    )
+    since = at("2026-01-01T00:00Z")
+    cron, plain = crontab(text), crontab(alone)
+    assert (cron.minutes, cron.hours, cron.months) == (plain.minutes, plain.hours, plain.months)
+    assert cron.next_after(since) == plain.next_after(since)
+
+
+def test_six_fields_of_a_crontab_line_begin_with_the_second() -> None:
+    cron = crontab("*/20 30 9 * * MON-FRI")
+    assert following(cron, "2026-06-05T09:30:30Z", 2) == [at("2026-06-05T09:30:40Z"), at("2026-06-08T09:30:00Z")]
 
 
 def test_an_impossible_date_is_allowed_where_the_weekday_alone_is_enough() -> None:

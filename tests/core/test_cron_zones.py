@@ -10,8 +10,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from wakeful.core import cron as cron_module
-from wakeful.core.cron import Cron, Dialect, Dst, parse_cron
+from wakeful.core import civil
+from wakeful.core.civil import Dst
+from wakeful.core.cron import Cron, Dialect
+from wakeful.core.cron_text import parse_cron
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 TICK = timedelta(microseconds=1)
@@ -170,7 +172,7 @@ class OneChange(tzinfo):
 @pytest.mark.parametrize("minutes", [-30, 0, 1])
 @pytest.mark.parametrize("shift", [-HOUR, HOUR, 13 * HOUR, -13 * HOUR])
 def test_it_does_not_matter_where_a_zone_is_cut_into_blocks(minutes: int, shift: timedelta) -> None:
-    edge = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=cron_module._BLOCK) * 214
+    edge = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=civil._BLOCK) * 214
     zone = OneChange(edge + minutes * MINUTE, -8 * HOUR, -8 * HOUR + shift)
     check(zone, edge - 16 * HOUR, 32 * 60)
 

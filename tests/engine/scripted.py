@@ -206,7 +206,7 @@ class Cluster:
         clock = clock or self.clock
         store = self.open(clock)
         engine = Engine(store, clock, os.urandom, f"node-{len(self.members)}", limits)
-        member = Member(store, engine, Scheduler(store, clock, engine), clock)
+        member = Member(store, engine, Scheduler(store, clock, os.urandom, engine), clock)
         self.members.append(member)
         engine.start()
         return member

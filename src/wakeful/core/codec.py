@@ -29,7 +29,7 @@ def from_us(microseconds: int) -> datetime:
 
 
 def encode_definition(job: Job) -> str:
-    """Everything of a job but its key, queue, ``max_running`` and data bytes, as JSON."""
+    """Everything of a job but its key, queue, priority and data bytes, as JSON."""
     schedule, given, retry = job.schedule, job.schedule.given, job.retry
     fields: dict[str, Any] = {
         "syntax": schedule.syntax,
@@ -49,6 +49,7 @@ def encode_definition(job: Job) -> str:
             _span(retry.max_age),
         ],
         "overlap": job.overlap,
+        "max_running": job.max_running,
         "catchup": job.catchup,
         "at_most_once": job.at_most_once or None,
         "timeout_us": _span(job.timeout),
@@ -73,7 +74,6 @@ class Columns(NamedTuple):
 
     key: JobKey
     queue: str
-    max_running: int
     priority: int
     pause_after: int | None
     data: bytes | None
@@ -108,7 +108,7 @@ class Decoder:
             retry=_retry(fields["retry"]),
             overlap=Overlap(fields["overlap"]),
             catchup=Catchup(fields["catchup"]),
-            max_running=columns.max_running,
+            max_running=fields["max_running"],
             at_most_once=fields.get("at_most_once", False),
             priority=columns.priority,
             timeout=_duration(fields.get("timeout_us")),

@@ -1,8 +1,8 @@
 """Durations as people write them: Go's ``1h30m``, ISO 8601's ``P1M``; and the recurrence that is one duration long."""
 
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from wakeful.core.errors import ErrorCode, WakefulError
 
@@ -36,30 +36,58 @@ _TIME_UNITS = "HMS"
 class Every:
     """A recurrence by elapsed time: each occurrence is ``interval`` after the one before it.
 
-    It has no anchor of its own, so ``previous`` and ``since`` must themselves be occurrences. An interval of zero means
-    "again at once": the same instant is due for ever, and only a number of repeats ends it.
+    With an ``anchor`` the occurrences are the anchor and what follows it, ``size`` of them at most. Without one they
+    are counted from occurrences: ``previous`` and ``since`` must then be such. An interval of zero means "again at
+    once": the same instant is due for ever, and only a number of repeats ends it; it has no anchor. ``runs`` is the
+    number of repeats that the text itself gives; ``zone`` only says on whose calendar occurrences are looked up.
     """
 
     interval: timedelta
+    zone: tzinfo = UTC
+    runs: int | None = None
+    anchor: datetime | None = None
+    size: int | None = None
+
+    @property
+    def elapsed(self) -> bool:
+        """It follows elapsed time, whatever clocks on the wall show."""
+        return True
+
+    def anchored_at(self, instant: datetime) -> "Every":
+        """The same, counted from ``instant``, if it is counted from nothing yet."""
+        return self if self.anchor is not None or not self.interval else replace(self, anchor=instant)
 
     def next_after(self, instant: datetime) -> datetime | None:
         """The occurrence after the one at ``instant``; ``None`` where the calendar ends (year 9999)."""
         try:
-            return instant + self.interval
+            if self.anchor is None:
+                return instant + self.interval
+            index = max(0, (instant - self.anchor) // self.interval + 1)
+            return None if self.size is not None and index >= self.size else self.anchor + index * self.interval
         except OverflowError:
             return None
 
     def last_through(self, instant: datetime, since: datetime) -> datetime | None:
         """The latest occurrence in [``since``, ``instant``]; ``None`` if ``instant`` lies before ``since``."""
-        if instant < since:
+        number = self.count(since, instant)
+        if not number:
             return None
-        return since + self.interval * (self.count(since, instant) - 1)
+        if self.anchor is None:
+            return since + self.interval * (number - 1)
+        return self.anchor + self.interval * (self._before(since) + number - 1)
 
     def count(self, since: datetime, through: datetime) -> int:
         """The number of occurrences in [``since``, ``through``]; with an interval of zero, 1 for the endless many."""
         if through < since:
             return 0
-        return (through - since) // self.interval + 1 if self.interval else 1
+        if self.anchor is None:
+            return (through - since) // self.interval + 1 if self.interval else 1
+        after = (through - self.anchor) // self.interval + 1
+        return max(0, (after if self.size is None else min(after, self.size)) - self._before(since))
+
+    def _before(self, instant: datetime) -> int:
+        """How many occurrences of the anchored series lie before ``instant``."""
+        return 0 if self.anchor is None else max(0, -((self.anchor - instant) // self.interval))
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,7 @@ class JobQuery:
     namespace: str | None = None
     owner: str | None = None
     name: str | None = None
+    job_id: int | None = None
     name_prefix: str | None = None
     ended: bool = False
     after: str | None = None
@@ -238,6 +239,10 @@ class Store(Protocol):
         """Writes what became of runs, each only if its fence still holds, and frees their jobs."""
         ...
 
+    async def audit(self) -> Sequence[str]:
+        """What of the ledger does not add up, in sentences; nothing, unless there is a bug or a damaged file."""
+        ...
+
     async def prune(self, keep: Retention, now: datetime) -> int:
         """Removes a bounded number of the oldest ended rows beyond ``keep``; how many."""
         ...
@@ -342,6 +347,10 @@ class Runner(Protocol):
 
     def wake(self, at: datetime) -> None:
         """Something may be claimable at ``at``."""
+        ...
+
+    def cut(self, run: UUID) -> None:
+        """Stops the delivery of a run that has been cancelled, if it is under way here."""
         ...
 
     def health(self) -> Health:

@@ -9,7 +9,8 @@ from functools import partial
 from uuid import UUID
 
 from wakeful.core.errors import WakefulError
-from wakeful.core.ports import Claim, Claimed, Clock, Entropy, Health, Retention, Room, Sink, Store
+from wakeful.core.ports import Claim, Claimed, Clock, Entropy, Health, JobQuery, Retention, Room, Sink, Store
+from wakeful.core.retiming import STEP, after_step
 from wakeful.core.run import ON_TIME, Failed, Outcome, Unavailable
 from wakeful.core.settlement import Settlement, settle
 from wakeful.engine.lease import Lease
@@ -70,6 +71,7 @@ class Engine:
         self._starved = False
         self._late_tokens = float(self._limits.late_per_s)
         self._tokens_at = self._turn_at = clock.boot().elapsed
+        self._clocks = (clock.now(), clock.boot().elapsed)
         self._overdue_since: timedelta | None = None
         self._settling_since: timedelta | None = None
         self._trouble: dict[str, tuple[str, timedelta]] = {}
@@ -86,6 +88,10 @@ class Engine:
         if at < self._wake_at:
             self._wake_at = at
             self._alarm.ring()
+
+    def cut(self, run: UUID) -> None:
+        """Stops the delivery of a run that has been cancelled, if it is under way here."""
+        self._cut([run])
 
     def health(self) -> Health:
         """Red when claims are not made on time, whatever the process looks like."""
@@ -190,12 +196,33 @@ class Engine:
                 self._turn_at = self._clock.boot().elapsed
                 await self._claim_pause.wait(self._clock.now() + IDLE)
                 continue
+            await self._watch_clock()
             async with self._claiming:
                 wake_at = await self._claim_turn()
             self._turn_at = self._clock.boot().elapsed
             if not self._starved:
                 await self._claim_pause.wait(self._clock.now() + SHORTEST_TURN)
             await self._alarm.wait(min(wake_at, self._wake_at, self._clock.now() + IDLE))
+
+    async def _watch_clock(self) -> None:
+        wall, boot = self._clock.now(), self._clock.boot().elapsed
+        step = (wall - self._clocks[0]) - (boot - self._clocks[1])
+        if abs(step) > STEP:
+            await self._reckon_anew(wall, step)
+        self._clocks = (wall, boot)
+
+    async def _reckon_anew(self, wall: datetime, step: timedelta) -> None:
+        """Moves next instants after somebody set the clock."""
+        log.warning("the clock was set by %+.1f s", step.total_seconds())
+        cursor: str | None = None
+        while True:
+            page = await self._store.list_jobs(JobQuery(after=cursor))
+            moves = [move for record in page.items if (move := after_step(record, wall, step)) is not None]
+            if moves:
+                await self._store.retime(moves)
+            cursor = page.cursor
+            if cursor is None:
+                return
 
     async def _claim_turn(self) -> datetime:
         """Claims once for all queues with room; when to look again."""

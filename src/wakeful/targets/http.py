@@ -40,7 +40,7 @@ class HttpApp:
             return Rejected(f"an app can't be the target of kind {target.kind!r}")
         try:
             response = await self._client.request(
-                "POST", target.address, _run_headers(claim), app_body(claim.job.data), self._timeout_s
+                "POST", target.address, _run_headers(claim), app_body(claim.job.data), self._timeout_of(claim)
             )
         except NotSentError as error:
             return Unavailable(str(error))
@@ -50,6 +50,10 @@ class HttpApp:
             # An app that answers with a dump of the request must not bring the token into the history of runs.
             response.body = response.body.replace(self._secret, b"***")
         return outcome_of(response, target.address)
+
+    def _timeout_of(self, claim: Claim) -> float:
+        timeout = claim.job.timeout
+        return self._timeout_s if timeout is None else min(timeout.total_seconds(), self._timeout_s)
 
     async def available(self) -> None:
         """Returns once the app's port takes connections; the one that showed it is kept for the next run."""

@@ -116,7 +116,7 @@ def check_error(response: httpx2.Response, status: int, code: str, message: str,
 
 async def _serve(door: Door, sidecar: Sidecar, server: uvicorn.Server, make_store: Callable[[], Store]) -> None:
     door.loop, door.store = asyncio.get_running_loop(), make_store()
-    scheduler = Scheduler(door.store, FixedClock(), door.idle)
+    scheduler = Scheduler(door.store, FixedClock(), os.urandom, door.idle)
     server.config.app = DaprHttp(scheduler, sidecar, load_zone)
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -77,7 +77,7 @@ INVARIANTS = {
             OR j.not_run <> total(CASE WHEN r.fence = 0 AND r.seq IS NOT NULL THEN r.instants END)""",
     "a job is in the due index unless it is paused, ended, busy or has no instant left": """
         SELECT id, state, active, max_running, next_due_at, plan_at FROM jobs
-         WHERE plan_at IS NOT CASE WHEN state = 'active' AND (active < max_running OR definition->>'overlap' = 'replace')
+         WHERE plan_at IS NOT CASE WHEN state = 'active' AND active < max_running
                                    THEN next_due_at + delay_us END""",
     "nothing of an ended job waits": f"""
         SELECT r.id, r.state, j.state FROM runs r JOIN jobs j ON j.id = r.job_id

@@ -156,7 +156,6 @@ def _claim_planned(db: apsw.Connection, item: ClaimItem) -> list[Claim]:
             "next": None if planned.next_due_at is None else to_us(planned.next_due_at),
             "made": 0 if planned.scheduled_for is None else 1,
             "gone": sum(gone.instants for gone in planned.gone),
-            "never_blocks": record.job.overlap is Overlap.REPLACE,
         }
         for record, planned in item.planned
     ]

@@ -13,7 +13,7 @@ from wakeful.core.job import Job, JobKey, JobRecord, JobState
 from wakeful.core.planning import Plan, leave_out
 from wakeful.core.ports import JobQuery, Put
 from wakeful.core.run import RunState
-from wakeful.stores.sqlite.ledger import Tools, find, gone_rows, insert_runs, new_ids, records_of
+from wakeful.stores.sqlite.ledger import Tools, bound, find, gone_rows, insert_runs, new_ids, records_of
 from wakeful.stores.sqlite.rows import Row, after_prefix, dumps, sql
 
 # Data up to this size lies on the job's row.
@@ -123,7 +123,7 @@ def _columns(item: PutItem) -> dict[str, Any]:
 def _policies(job: Job) -> dict[str, Any]:
     """What statements must know of a job without reading its definition."""
     return {
-        "max_running": job.max_running,
+        "max_running": bound(job),
         "priority": job.priority,
         "pause_after": job.pause_after,
         "delay": job.delay // timedelta(microseconds=1),

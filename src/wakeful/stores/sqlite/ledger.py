@@ -10,12 +10,13 @@ from uuid import UUID
 import apsw
 
 from wakeful.core.codec import Decoder, from_us, to_us
-from wakeful.core.job import Job, JobKey, JobRecord
+from wakeful.core.job import Job, JobKey, JobRecord, Overlap
 from wakeful.core.planning import Plan
 from wakeful.core.ports import Entropy
 from wakeful.core.run import Cause, RunState, run_id
 from wakeful.stores.sqlite.rows import SQL, Row, dumps, job_record, last_run_text, sql
 
+NEVER_BUSY = 1 << 30
 _ENDS_AS = {RunState.SUCCEEDED: "succeeded", RunState.FAILED: "failed"}
 
 
@@ -25,6 +26,11 @@ class Tools:
 
     decoder: Decoder
     entropy: Entropy
+
+
+def bound(job: Job) -> int:
+    """How many runs of the job may be under way, as the statements count: those that are replaced block nothing."""
+    return NEVER_BUSY if job.overlap is Overlap.REPLACE else job.max_running
 
 
 def find(db: apsw.Connection, key: JobKey, decoder: Decoder) -> JobRecord | None:

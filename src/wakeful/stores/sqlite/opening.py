@@ -15,26 +15,28 @@ BUSY_TIMEOUT_MS = 5_000
 CACHE_KIB = 32 * 1024
 
 
-def open_database(path: Path) -> apsw.Connection:
+def open_database(path: Path, *, durable: bool = True) -> apsw.Connection:
     """A connection that may write to the file, made if missing and brought to the newest schema.
+
+    One that is not ``durable`` does not wait for the disk: for simulations.
 
     Raises:
         WakefulError: ``STORE_UNUSABLE``, the file is not ours or newer; it stays as it is.
         apsw.Error: it can't be opened, or is damaged.
     """
     _check(path)
-    db = connect(path)
+    db = connect(path, durable=durable)
     _migrate(db)
     return db
 
 
-def connect(path: Path) -> apsw.Connection:
+def connect(path: Path, *, durable: bool = True) -> apsw.Connection:
     """A connection, set up as every one of them is."""
     db = apsw.Connection(str(path))
     db.set_busy_timeout(BUSY_TIMEOUT_MS)
     for pragma in (
         "journal_mode = WAL",
-        "synchronous = FULL",
+        f"synchronous = {'FULL' if durable else 'OFF'}",
         f"cache_size = -{CACHE_KIB}",
         "journal_size_limit = 67108864",
         "temp_store = MEMORY",

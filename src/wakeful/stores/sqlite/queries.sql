@@ -123,8 +123,7 @@ RETURNING {run_columns}
 -- Moves planned jobs to their next occurrence, each only if it still stands where it was planned from.
 UPDATE jobs SET seq = d.value->>'seq', next_due_at = d.value->>'next', not_run = not_run + (d.value->>'gone'),
        active = active + (d.value->>'made'),
-       plan_at = CASE WHEN d.value->>'never_blocks' OR active + (d.value->>'made') < max_running
-                      THEN (d.value->>'next') + delay_us END,
+       plan_at = CASE WHEN active + (d.value->>'made') < max_running THEN (d.value->>'next') + delay_us END,
        busy_at = CASE WHEN active + (d.value->>'made') < max_running THEN busy_at ELSE :now END,
        state = CASE WHEN d.value->>'next' IS NULL AND active + (d.value->>'made') = 0 THEN 'completed' ELSE state END,
        ended_at = CASE WHEN d.value->>'next' IS NULL AND active + (d.value->>'made') = 0 THEN :now ELSE ended_at END
@@ -235,7 +234,7 @@ RETURNING plan_at
 -- occupy --
 -- Counts runs that were added beside the schedule; a job without room leaves the due index.
 UPDATE jobs SET active = active + :added,
-       plan_at = CASE WHEN :never_blocks OR active + :added < max_running THEN plan_at END,
+       plan_at = CASE WHEN active + :added < max_running THEN plan_at END,
        busy_at = CASE WHEN active + :added < max_running THEN busy_at ELSE :now END
  WHERE id = :id
 
@@ -328,7 +327,7 @@ SELECT {run_columns} FROM runs WHERE :after IS NULL OR id < :after ORDER BY id D
 
 -- prune_old --
 -- Removes ended runs by age, a few at a time.
-DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE ended_at < :before ORDER BY ended_at LIMIT :most) RETURNING job_id
+DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE ended_at < :before ORDER BY ended_at LIMIT :most) RETURNING job_id, CASE cause WHEN 'schedule' THEN instants ELSE 0 END
 
 -- count_ended --
 -- How many ended runs there are.
@@ -336,7 +335,7 @@ SELECT count(*) FROM runs WHERE ended_at IS NOT NULL
 
 -- prune_oldest --
 -- Removes the oldest ended runs beyond the number kept in all.
-DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT :most) RETURNING job_id
+DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT :most) RETURNING job_id, CASE cause WHEN 'schedule' THEN instants ELSE 0 END
 
 -- long_histories --
 -- Jobs with more runs than are kept of one.
@@ -346,7 +345,7 @@ SELECT job_id FROM runs GROUP BY job_id HAVING count(*) > :keep LIMIT :most
 -- Removes a job's oldest ended runs beyond the number kept of one.
 DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE job_id = :job_id AND ended_at IS NOT NULL
                                ORDER BY id DESC LIMIT :most OFFSET :keep)
-RETURNING job_id
+RETURNING job_id, CASE cause WHEN 'schedule' THEN instants ELSE 0 END
 
 -- never_run --
 -- Ended jobs without runs, past the age.
@@ -360,3 +359,33 @@ DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(:ids)) AND ended_at IS
 -- prune_payloads --
 -- Removes the data of jobs that are gone.
 DELETE FROM payloads WHERE job_id IN (SELECT value FROM json_each(:ids)) AND NOT EXISTS(SELECT 1 FROM jobs WHERE id = job_id)
+
+-- count_pruned --
+-- Counts, on their jobs, instants whose rows are gone.
+UPDATE jobs SET pruned = pruned + (d.value->>1) FROM json_each(:jobs) d WHERE jobs.id = d.value->>0
+
+-- revive --
+-- Brings a complete job back for a run that is to be done again, unless another has its name.
+UPDATE jobs SET state = 'active', ended_at = NULL
+ WHERE id = (SELECT job_id FROM runs WHERE id = :run) AND state = 'completed'
+   AND NOT EXISTS(SELECT 1 FROM jobs o WHERE o.namespace = jobs.namespace AND o.owner = jobs.owner AND o.name = jobs.name
+                     AND o.ended_at IS NULL)
+RETURNING id
+
+-- instants_without_row --
+-- Jobs whose rows do not tell of as many instants as were due.
+SELECT j.id, j.seq, total(r.instants) + j.pruned FROM jobs j LEFT JOIN runs r ON r.job_id = j.id AND r.cause = 'schedule'
+ GROUP BY j.id HAVING j.seq <> total(r.instants) + j.pruned LIMIT 20
+
+-- wrong_active --
+-- Jobs that count more or fewer runs under way than they have.
+SELECT j.id, j.active, count(r.id) FROM jobs j LEFT JOIN runs r ON r.job_id = j.id AND r.state IN ('waiting', 'claimed', 'open')
+ GROUP BY j.id HAVING j.active <> count(r.id) LIMIT 20
+
+-- lost_from_index --
+-- Active jobs with room and a next instant that nobody would find.
+SELECT id FROM jobs WHERE state = 'active' AND next_due_at IS NOT NULL AND active < max_running AND plan_at IS NULL LIMIT 20
+
+-- waiting_for_nothing --
+-- Runs that wait though their job has ended.
+SELECT hex(r.id) FROM runs r JOIN jobs j ON j.id = r.job_id WHERE r.state IN ('waiting', 'blocked') AND j.ended_at IS NOT NULL LIMIT 20

@@ -73,7 +73,7 @@ def job_record(decoder: Decoder, row: Row) -> JobRecord:
     Raises:
         Exception: whatever the definition's decoding raises; the caller parks the job.
     """
-    columns = Columns(JobKey(row[1], row[2], row[3]), row[8], row[9], row[21], row[22], row[7])
+    columns = Columns(JobKey(row[1], row[2], row[3]), row[8], row[21], row[22], row[7])
     return JobRecord(
         id=row[0],
         job=decoder.job(columns, row[6]),

@@ -37,33 +37,39 @@ from wakeful.stores.sqlite import claims, definitions, ledger, settling, upkeep
 from wakeful.stores.sqlite.opening import connect, open_database, pragma
 from wakeful.stores.sqlite.records import SqliteRecords
 from wakeful.stores.sqlite.rows import SQL, Row, after_prefix, dumps, job_record, run_of, sql
-from wakeful.stores.sqlite.writer import Prepare, Work, Writer
+from wakeful.stores.sqlite.writer import InlineWriter, Prepare, Work, Writer
 
 T = TypeVar("T")
 
-# How often another process's commits are looked for: 50 Hz costs under half a percent of a core.
+# How often another process's commits are looked for: beside other nodes, and alone (a command line may change jobs).
 CHANGES_EVERY_S = 0.02
+CHANGES_ALONE_S = 0.2
 
 
 class SqliteStore:
     """Keeps everything in one file; several processes may share it."""
 
-    def __init__(self, path: Path, zones: Zones, entropy: Entropy) -> None:
+    def __init__(self, path: Path, zones: Zones, entropy: Entropy, *, inline: bool = False) -> None:
         """Opens the file, made if missing and brought to the newest schema. Call it with the event loop running.
+
+        ``inline`` is for simulations: every call is done at once, on one connection and without threads, and nothing
+        waits for the disk; the path may be ``:memory:``.
 
         Raises:
             WakefulError: ``STORE_UNUSABLE`` if the file is no store of ours, damaged, newer, or not to be opened.
         """
         self._decoder = Decoder(zones)
+        self._alone = False
         self._tools = ledger.Tools(self._decoder, entropy)
         self.records = SqliteRecords(self._read, self._write)
         try:
-            db = open_database(path)
-            self._reader_db = connect(path)
+            db = open_database(path, durable=not inline)
+            self._reader_db = db if inline else connect(path)
         except apsw.Error as error:
             raise WakefulError(ErrorCode.STORE_UNUSABLE, f"can't use {path} as a store: {error}") from error
-        self._writer = Writer(db, asyncio.get_running_loop())
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="wakeful-reader")
+        loop = asyncio.get_running_loop()
+        self._writer = InlineWriter(db, loop) if inline else Writer(db, loop)
+        self._reader = None if inline else ThreadPoolExecutor(1, thread_name_prefix="wakeful-reader")
 
     async def _write(self, work: Work, item: Any, prepare: Prepare | None = None) -> Any:
         result = await self._writer.submit(work, item, prepare)
@@ -72,6 +78,8 @@ class SqliteStore:
         return result
 
     async def _read(self, function: Callable[[apsw.Connection], T]) -> T:
+        if self._reader is None:
+            return function(self._reader_db)
         return await asyncio.get_running_loop().run_in_executor(self._reader, function, self._reader_db)
 
     async def put_job(self, job: Job, how: Put, now: datetime) -> JobRecord:
@@ -132,7 +140,9 @@ class SqliteStore:
 
     async def heartbeat(self, node: Node, now: datetime) -> Heartbeat:
         """Renews the node's lease, and takes the claimed runs of dead nodes back."""
-        return await self._write(upkeep.heartbeat, upkeep.BeatItem(node, now, self._decoder))  # type: ignore[no-any-return]
+        beat: Heartbeat = await self._write(upkeep.heartbeat, upkeep.BeatItem(node, now, self._decoder))
+        self._alone = not beat.peers
+        return beat
 
     async def leave(self, node: NodeId, now: datetime) -> None:
         """Gives back what the node still holds, and forgets the node."""
@@ -147,6 +157,10 @@ class SqliteStore:
         """Writes what became of runs."""
         return await self._write(settling.settle_runs, settling.SettleItem(settlements, now))  # type: ignore[no-any-return]
 
+    async def audit(self) -> Sequence[str]:
+        """What of the ledger does not add up."""
+        return await self._read(upkeep.audit)
+
     async def prune(self, keep: Retention, now: datetime) -> int:
         """Removes a bounded number of the oldest ended rows."""
         item = await self._read(lambda db: upkeep.look_for_excess(db, keep, now))
@@ -156,7 +170,7 @@ class SqliteStore:
         """Yields whenever another process has committed."""
         seen = await self._version()
         while True:
-            await asyncio.sleep(CHANGES_EVERY_S)
+            await asyncio.sleep(CHANGES_ALONE_S if self._alone else CHANGES_EVERY_S)
             version = await self._version()
             if version != seen:
                 seen = version
@@ -168,6 +182,9 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Waits for what is being written and lets the file go."""
+        if self._reader is None:
+            self._writer.close()
+            return
         await asyncio.get_running_loop().run_in_executor(None, self._writer.close)
         self._reader.shutdown()
         self._reader_db.close()
@@ -184,8 +201,8 @@ def _data_version(db: apsw.Connection, _: None) -> int:
 def _job_conditions(query: JobQuery) -> tuple[str, dict[str, Any]]:
     values: dict[str, Any] = {}
     conditions = ["true"] if query.ended else ["ended_at IS NULL"]
-    for column in ("namespace", "owner", "name"):
-        value = getattr(query, column)
+    for field, column in (("namespace", "namespace"), ("owner", "owner"), ("name", "name"), ("job_id", "id")):
+        value = getattr(query, field)
         if value is not None:
             conditions.append(f"{column} = :{column}")
             values[column] = value

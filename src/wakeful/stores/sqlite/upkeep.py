@@ -1,5 +1,6 @@
 """Work of the writer that keeps house: leases of nodes, runs asked for by hand, and pruning."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,11 +12,11 @@ import msgspec
 
 from wakeful.core.codec import Decoder, to_us
 from wakeful.core.errors import ErrorCode, WakefulError
-from wakeful.core.job import JobKey, Overlap
+from wakeful.core.job import JobKey, JobRecord
 from wakeful.core.ports import Heartbeat, NewRun, Node, NodeId, Retention, Retime
 from wakeful.core.run import Failed, RunState
 from wakeful.core.settlement import settle
-from wakeful.stores.sqlite.ledger import find, insert_runs, jobs_of
+from wakeful.stores.sqlite.ledger import bound, find, insert_runs, jobs_of
 from wakeful.stores.sqlite.rows import Row, dumps, run_of, sql
 from wakeful.stores.sqlite.settling import SettleItem, end_runs, settle_runs
 
@@ -135,12 +136,19 @@ def add_runs(db: apsw.Connection, items: Sequence[AddItem]) -> Sequence[Any]:
     return [_add(db, item) for item in items]
 
 
+def _revived(db: apsw.Connection, item: AddItem) -> JobRecord | None:
+    """The complete job whose failed run is to be done again, unless another has its name."""
+    again = [run.retry_of for run in item.runs if run.retry_of is not None]
+    if not again or not sql(db, "revive", {"run": again[0].bytes}):
+        return None
+    return find(db, item.key, item.decoder)
+
+
 def _add(db: apsw.Connection, item: AddItem) -> Sequence[UUID] | WakefulError:
-    record = find(db, item.key, item.decoder)
+    record = find(db, item.key, item.decoder) or _revived(db, item)
     if record is None:
         return WakefulError(ErrorCode.JOB_NOT_FOUND, f"job not found: {item.key.name!r}")
-    never_blocks = record.job.overlap is Overlap.REPLACE
-    room = len(item.runs) if never_blocks else max(0, record.job.max_running - record.active)
+    room = max(0, bound(record.job) - record.active)
     rows = [
         {
             "id": run.id.hex,
@@ -161,8 +169,7 @@ def _add(db: apsw.Connection, item: AddItem) -> Sequence[UUID] | WakefulError:
         for place, run in enumerate(item.runs)
     ]
     insert_runs(db, rows, item.now)
-    added = {"id": record.id, "added": min(room, len(rows)), "never_blocks": never_blocks, "now": to_us(item.now)}
-    sql(db, "occupy", added)
+    sql(db, "occupy", {"id": record.id, "added": min(room, len(rows)), "now": to_us(item.now)})
     return [run.id for run in item.runs]
 
 
@@ -195,6 +202,22 @@ def _move(move: Retime) -> dict[str, int | None]:
     }
 
 
+def audit(db: apsw.Connection) -> list[str]:
+    """Looks for what can't be: instants without a row, counts that are not those of the rows, damage of the file."""
+    found = [f"the file is damaged: {row[0]}" for row in db.execute("PRAGMA quick_check(10)") if row[0] != "ok"]
+    for check, sentence in _AUDITS.items():
+        found += [sentence.format(*row) for row in sql(db, check)]
+    return found
+
+
+_AUDITS = {
+    "instants_without_row": "job {0}: {1} instants were due, and rows tell of {2}",
+    "wrong_active": "job {0}: it counts {1} runs under way, and has {2}",
+    "lost_from_index": "job {0}: it is active, has room and a next instant, and is not in the due index",
+    "waiting_for_nothing": "run {0}: it waits, and its job has ended",
+}
+
+
 def prune(db: apsw.Connection, items: Sequence[PruneItem]) -> Sequence[int]:
     """Removes a bounded number of ended rows beyond what is kept."""
     return [_prune(db, item) for item in items]
@@ -203,13 +226,17 @@ def prune(db: apsw.Connection, items: Sequence[PruneItem]) -> Sequence[int]:
 def _prune(db: apsw.Connection, item: PruneItem) -> int:
     before = to_us(item.now - item.keep.age)
     some = {"before": before, "most": MOST_PRUNED}
-    gone = [row[0] for row in sql(db, "prune_old", some)]
+    gone = sql(db, "prune_old", some)
     excess = min(max(0, item.excess - len(gone)), MOST_PRUNED - len(gone))
-    gone += [row[0] for row in sql(db, "prune_oldest", {"most": excess})]
+    gone += sql(db, "prune_oldest", {"most": excess})
     for job_id in item.long:
         which = {"job_id": job_id, "keep": item.keep.runs_per_job, "most": MOST_PRUNED - len(gone)}
-        gone += [row[0] for row in sql(db, "prune_job", which)]
-    ids = set(gone) | {row[0] for row in sql(db, "never_run", some)}
+        gone += sql(db, "prune_job", which)
+    pruned: Counter[int] = Counter()
+    for job_id, instants in gone:
+        pruned[job_id] += instants
+    sql(db, "count_pruned", {"jobs": dumps(list(pruned.items()))})
+    ids = set(pruned) | {row[0] for row in sql(db, "never_run", some)}
     if ids:
         sql(db, "prune_jobs", {"ids": dumps(list(ids))})
         sql(db, "prune_payloads", {"ids": dumps(list(ids))})

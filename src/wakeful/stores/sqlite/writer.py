@@ -33,7 +33,55 @@ class Item:
     result: Any = field(default=None)
 
 
-class Writer:
+class _Committer:
+    """Performs groups of items, each in one transaction."""
+
+    _db: apsw.Connection
+
+    def _perform(self, group: list[Item]) -> None:
+        writing = [item for item in group if self._prepared(item)]
+        if not writing:
+            return
+        try:
+            self._commit(writing)
+        except Exception as error:
+            if len(writing) == 1:
+                writing[0].result = _explained(error)
+                return
+            # One bad item must not fail those beside it.
+            for item in writing:
+                try:
+                    self._commit([item])
+                except Exception as own:
+                    item.result = _explained(own)
+
+    def _prepared(self, item: Item) -> bool:
+        if item.prepare is None:
+            return True
+        try:
+            item.result = item.prepare(self._db, item.argument)
+        except Exception as error:
+            item.result = _explained(error)
+        return item.result is None
+
+    def _commit(self, group: list[Item]) -> None:
+        kinds: dict[Work, list[Item]] = {}
+        for item in group:
+            kinds.setdefault(item.work, []).append(item)
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for work, items in kinds.items():
+                results = work(self._db, [item.argument for item in items])
+                for item, result in zip(items, results, strict=True):
+                    item.result = result
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+
+class Writer(_Committer):
     """Runs work on its own connection, in the order in which kinds of work came."""
 
     def __init__(self, connection: apsw.Connection, loop: asyncio.AbstractEventLoop) -> None:
@@ -80,47 +128,24 @@ class Writer:
             return group, False
         return group, True
 
-    def _perform(self, group: list[Item]) -> None:
-        writing = [item for item in group if self._prepared(item)]
-        if not writing:
-            return
-        try:
-            self._commit(writing)
-        except Exception as error:
-            if len(writing) == 1:
-                writing[0].result = _explained(error)
-                return
-            # One bad item must not fail those beside it.
-            for item in writing:
-                try:
-                    self._commit([item])
-                except Exception as own:
-                    item.result = _explained(own)
 
-    def _prepared(self, item: Item) -> bool:
-        if item.prepare is None:
-            return True
-        try:
-            item.result = item.prepare(self._db, item.argument)
-        except Exception as error:
-            item.result = _explained(error)
-        return item.result is None
+class InlineWriter(_Committer):
+    """Commits each item at once, on the caller's thread: the writer of a simulation, without threads."""
 
-    def _commit(self, group: list[Item]) -> None:
-        kinds: dict[Work, list[Item]] = {}
-        for item in group:
-            kinds.setdefault(item.work, []).append(item)
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            for work, items in kinds.items():
-                results = work(self._db, [item.argument for item in items])
-                for item, result in zip(items, results, strict=True):
-                    item.result = result
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
+    def __init__(self, connection: apsw.Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self._db = connection
+        self._loop = loop
+
+    def submit(self, work: Work, argument: Any, prepare: Prepare | None = None) -> asyncio.Future[Any]:
+        """The future of what ``work`` gives for ``argument``; it is done."""
+        group = [Item(work, argument, self._loop.create_future(), prepare)]
+        self._perform(group)
+        _answer(group)
+        return group[0].future
+
+    def close(self) -> None:
+        """Lets the file go."""
+        self._db.close()
 
 
 def _answer(group: Sequence[Item]) -> None:

@@ -23,6 +23,7 @@ CREATE TABLE jobs(
   failed INTEGER NOT NULL DEFAULT 0,
   not_run INTEGER NOT NULL DEFAULT 0,
   streak INTEGER NOT NULL DEFAULT 0,      -- failures in a row
+  pruned INTEGER NOT NULL DEFAULT 0,      -- instants whose rows are gone: seq = theirs + those of the rows that are there
   last_run TEXT,
   note TEXT,
   created_at INTEGER NOT NULL,

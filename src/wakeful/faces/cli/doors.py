@@ -1,0 +1,48 @@
+"""What main lends the commands: the other rooms, each behind a function."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from cyclopts import Parameter
+
+from wakeful.scheduler import Scheduler
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """What ``run`` and ``serve`` share."""
+
+    app_id: str
+    """The app's id: its jobs are its own, and their callbacks go to it."""
+    app_port: int | None = None
+    """The port on which the app listens for callbacks; without one, its jobs wait."""
+    dapr_http_port: int = 3500
+    """The port of the Dapr HTTP API."""
+    port: int | None = None
+    """The port of wakeful's own API. serve: 7710; run: a free one."""
+    namespace: str = "default"
+    """The namespace of the app and its jobs."""
+    app_timeout: float = 300.0
+    """Seconds after which a callback without an answer has failed."""
+    listen_address: str = "127.0.0.1"
+    """The address to bind. Any but a loopback address needs DAPR_API_TOKEN to be set."""
+    store: str | None = None
+    """sqlite:///file.db (four slashes: an absolute path). Without it, a file in the user's state folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """``holidays`` gives those of a country, a part of it or none, and years; ``facts`` are about a store's URL."""
+
+    version: str
+    now: Callable[[], datetime]
+    zone: Callable[[str], ZoneInfo | None]
+    holidays: Callable[[str, str | None, range], Sequence[date]]
+    facts: Callable[[str | None], Mapping[str, str]]
+    open_scheduler: Callable[[str | None], AbstractAsyncContextManager[Scheduler]]
+    serve: Callable[[NodeOptions], Awaitable[int]]
+    run: Callable[[NodeOptions, tuple[str, ...]], Awaitable[int]]

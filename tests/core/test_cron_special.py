@@ -1,0 +1,157 @@
+"""``L``, ``W`` and ``#``, wrap-around ranges and names, against a reference that lists the days of each month."""
+
+from datetime import UTC, date, datetime, timedelta
+from time import perf_counter
+from zoneinfo import ZoneInfo
+
+import pytest
+from cronsim import CronSim
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.slow_cron import SlowCron, in_day_field, in_weekday_field
+from wakeful.core.civil import Dst
+from wakeful.core.cron import Cron, Dialect
+from wakeful.core.cron_text import parse_cron
+from wakeful.core.errors import WakefulError
+
+DAY = timedelta(days=1)
+
+
+def crontab(text: str) -> Cron:
+    return parse_cron(text, dialect=Dialect.CRONTAB, zone=UTC, dst=Dst.ONCE)
+
+
+def dates(cron: Cron, since: date, through: date) -> list[date]:
+    found, due = [], cron.next_after(datetime.combine(since, datetime.min.time(), UTC) - timedelta.resolution)
+    while due is not None and due.date() <= through:
+        found.append(due.date())
+        due = cron.next_after(due)
+    return found
+
+
+def every_day(since: date, through: date) -> list[date]:
+    return [since + number * DAY for number in range((through - since).days + 1)]
+
+
+# 28 years hold every kind of month: each length with each first weekday.
+SINCE, THROUGH = date(2000, 1, 1), date(2027, 12, 31)
+DAYS = ["L", *(f"L-{back}" for back in (1, 2, 3, 15, 27, 28, 29, 30)), "LW", *(f"{day}W" for day in range(1, 32))]
+WEEKDAYS = [f"{day}L" for day in range(8)] + [
+    f"{day}#{number}" for day in ("0", "MON", "3", "sat", "7") for number in (1, 2, 3, 4, 5)
+]
+
+
+@pytest.mark.parametrize("text", DAYS)
+def test_each_day_of_a_month_is_the_one_on_the_calendar(text: str) -> None:
+    expected = [day for day in every_day(SINCE, THROUGH) if in_day_field(text, day)]
+    assert dates(crontab(f"0 0 {text} * *"), SINCE, THROUGH) == expected
+
+
+@pytest.mark.parametrize("text", WEEKDAYS)
+def test_each_weekday_of_a_month_is_the_one_on_the_calendar(text: str) -> None:
+    expected = [day for day in every_day(SINCE, THROUGH) if in_weekday_field(text, day)]
+    assert dates(crontab(f"0 0 * * {text}"), SINCE, THROUGH) == expected
+
+
+def test_some_days_that_anyone_can_look_up() -> None:
+    assert dates(crontab("0 0 L 2 *"), date(2023, 1, 1), date(2024, 12, 31)) == [date(2023, 2, 28), date(2024, 2, 29)]
+    # 15 August 2026 is a Saturday, 15 November 2026 a Sunday; 1 August 2026 a Saturday, 31 May 2026 a Sunday.
+    assert dates(crontab("0 0 15W 8,11 *"), date(2026, 1, 1), date(2026, 12, 31)) == [
+        date(2026, 8, 14),
+        date(2026, 11, 16),
+    ]
+    assert dates(crontab("0 0 1W 8 *"), date(2026, 1, 1), date(2026, 12, 31)) == [date(2026, 8, 3)]
+    assert dates(crontab("0 0 31W 5 *"), date(2026, 1, 1), date(2026, 12, 31)) == [date(2026, 5, 29)]
+    assert dates(crontab("0 0 * 11 THU#4"), date(2026, 1, 1), date(2026, 12, 31)) == [date(2026, 11, 26)]
+
+
+# --- Everything at once -----------------------------------------------------------------------------------------------
+
+
+def item(low: int, high: int, names: list[str]) -> st.SearchStrategy[str]:
+    value = (
+        st.integers(low, high).map(str)
+        if not names
+        else st.one_of(st.integers(low, high).map(str), st.sampled_from(names))
+    )
+    span = st.tuples(value, value).map("-".join)
+    stepped = st.tuples(st.one_of(st.just("*"), span, value), st.integers(1, 40)).map(
+        lambda pair: f"{pair[0]}/{pair[1]}"
+    )
+    return st.one_of(value, span, stepped)
+
+
+def field(items: st.SearchStrategy[str], star: str = "*") -> st.SearchStrategy[str]:
+    return st.one_of(st.just(star), st.lists(items, min_size=1, max_size=3).map(",".join))
+
+
+MONTH_NAMES = ["jan", "FEB", "Jun", "OCT", "dec"]
+DAY_NAMES = ["sun", "MON", "Wed", "sat"]
+TEXTS = st.tuples(
+    field(item(0, 59, [])),
+    field(item(0, 23, [])),
+    field(st.one_of(item(1, 31, []), st.sampled_from(DAYS)), "?"),
+    field(item(1, 12, MONTH_NAMES)),
+    field(st.one_of(item(0, 7, DAY_NAMES), st.sampled_from(WEEKDAYS))),
+).map(" ".join)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS, st.integers(0, 27))
+def test_any_expression_means_what_the_slow_reference_says(text: str, year: int) -> None:
+    slow = SlowCron(text)
+    since = date(2000 + year, 1, 1)
+    days = every_day(since, since + 370 * DAY)
+    expected = [day for day in days if slow.due_on(day)]
+    try:
+        cron = crontab(text)
+    except WakefulError as refusal:
+        assert "never be due" in refusal.message
+        assert expected == []
+        return
+    midnights = [datetime.combine(day, datetime.min.time(), UTC) for day in days]
+    assert [
+        day for day, start in zip(days, midnights, strict=True) if cron.count(start, start + DAY - timedelta.resolution)
+    ] == expected
+    minutes = {hour * 60 + minute for hour in cron.hours for minute in cron.minutes}
+    assert sorted(minutes) == slow.minutes()
+    assert cron.elapsed == slow.elapsed
+
+
+@pytest.mark.parametrize(
+    "text", ["0 0 L * *", "15 10 LW * *", "0 0 * * 5L", "30 9 * * MON#1", "0 12 * * FRI#5", "0 0 L 2 *", "7 7 L * 1#3"]
+)
+def test_cronsim_agrees(text: str) -> None:
+    since = datetime(2027, 2, 27, 13, 14, 15, tzinfo=UTC)
+    second_opinion, cron, due = CronSim(text, since), crontab(text), since
+    for _ in range(60):
+        found = cron.next_after(due)
+        assert found == next(second_opinion)
+        assert found is not None
+        due = found
+
+
+# --- Speed ------------------------------------------------------------------------------------------------------------
+
+
+def best(text: str, since: datetime) -> float:
+    cron = parse_cron(text, dialect=Dialect.CRONTAB, zone=ZoneInfo("Europe/Berlin"), dst=Dst.ONCE)
+    took = []
+    for _ in range(20):
+        began = perf_counter()
+        cron.next_after(since)
+        took.append(perf_counter() - began)
+    return min(took)
+
+
+@pytest.mark.parametrize(
+    "text", ["* * * * *", "*/5 * * * *", "30 9 * * 1-5", "0 0 1 * *", "0 9 L * *", "0 9 * * FRI#2"]
+)
+def test_a_common_expression_is_quick(text: str) -> None:
+    assert best(text, datetime(2026, 3, 5, 12, tzinfo=UTC)) < 0.000_1  # ten times what it takes
+
+
+@pytest.mark.parametrize("text", ["0 0 29 2 *", "0 0 */28 2 sun", "0 0 */28 2 FRI#5", "0 0 ? 2 SUN#5", "0 0 31W 5 *"])
+def test_the_rarest_expression_takes_less_than_a_millisecond(text: str) -> None:
+    assert best(text, datetime(2088, 3, 1, tzinfo=UTC)) < 0.001
