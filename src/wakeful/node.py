@@ -84,6 +84,11 @@ async def running(config: Config) -> AsyncIterator[Ports]:
         servers = _serve(http, DaprHttp(scheduler, _sidecar(config), zones.load_zone))
         own_servers = _serve(own, rest_app(scheduler, facts(config.store)))
         app = _attach(scheduler, config)
+        moved = await scheduler.use_zone_data(zones.VERSION)
+        if moved:
+            log.warning(
+                "tzdata %s has other rules than were used before: %d jobs have another next run", zones.VERSION, moved
+            )
         engine.start()
         try:
             async with servers, own_servers:

@@ -30,6 +30,7 @@ from wakeful.core.ports import (
     StateChange,
     Store,
 )
+from wakeful.core.retiming import after_new_zone_data
 from wakeful.core.run import Cause, Run, RunState, run_id
 
 # Runs that one backfill makes at most, and instants of one job that a simulation counts at most.
@@ -275,6 +276,23 @@ class Scheduler:
     async def delete_calendar(self, name: str) -> bool:
         """Forgets a calendar: no job leaves its dates out any more. Whether there was one."""
         return await self._kept.delete(CALENDAR, name)
+
+    async def use_zone_data(self, version: str) -> int:
+        """Moves the next instants of jobs to where other zone data puts them; how many. Nothing is due again by it.
+
+        Call it before the engine starts; it does something only where ``version`` is not the one of the last call.
+        """
+        used = await self._kept.get("tzdata", "version")
+        if used is not None and used.value == version:
+            return 0
+        moved = 0
+        if used is not None:
+            now = self._clock.now()
+            async for record in self.all_jobs(JobQuery()):
+                move = after_new_zone_data(record, now)
+                moved += 0 if move is None else await self._store.retime([move])
+        await self._kept.put("tzdata", "version", version)
+        return moved
 
     # ── the engine ──
 

@@ -111,7 +111,6 @@ def test_a_day_is_that_of_the_jobs_zone(wakeful: Command) -> None:
     assert job["next"][0] == "2026-03-03T20:00:00Z"  # 4 March there
 
 
-@pytest.mark.xfail(reason="a store that has claimed nothing yet reads jobs without their calendars")
 def test_a_calendar_that_a_job_names_stays(wakeful: Command) -> None:
     wakeful("calendar", "put", "feasts", "--dates=2026-03-03")
     wakeful("job", "put", "report", "0 9 * * *", "--app-id=a", "--calendar=feasts")

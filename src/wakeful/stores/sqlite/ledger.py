@@ -14,6 +14,7 @@ from wakeful.core.job import Job, JobKey, JobRecord, Overlap
 from wakeful.core.planning import Plan
 from wakeful.core.ports import Entropy
 from wakeful.core.run import Cause, RunState, run_id
+from wakeful.stores.sqlite.records import refresh_calendars
 from wakeful.stores.sqlite.rows import SQL, Row, dumps, job_record, last_run_text, sql
 
 NEVER_BUSY = 1 << 30
@@ -35,6 +36,7 @@ def bound(job: Job) -> int:
 
 def find(db: apsw.Connection, key: JobKey, decoder: Decoder) -> JobRecord | None:
     """The unended job of that key."""
+    refresh_calendars(db, decoder)
     where = " WHERE namespace = ? AND owner = ? AND name = ? AND ended_at IS NULL"
     row = db.execute(SQL["job_columns"] + where, (key.namespace, key.owner, key.name)).fetchone()
     return None if row is None else job_record(decoder, row)

@@ -35,7 +35,7 @@ from wakeful.core.run import Run
 from wakeful.core.settlement import Settlement
 from wakeful.stores.sqlite import claims, definitions, ledger, settling, upkeep
 from wakeful.stores.sqlite.opening import connect, open_database, pragma
-from wakeful.stores.sqlite.records import SqliteRecords
+from wakeful.stores.sqlite.records import SqliteRecords, refresh_calendars
 from wakeful.stores.sqlite.rows import SQL, Row, after_prefix, dumps, job_record, run_of, sql
 from wakeful.stores.sqlite.writer import InlineWriter, Prepare, Work, Writer
 
@@ -98,6 +98,7 @@ class SqliteStore:
         return await self._read(lambda db: self._list_jobs(db, query))
 
     def _list_jobs(self, db: apsw.Connection, query: JobQuery) -> Page[JobRecord]:
+        refresh_calendars(db, self._decoder)
         where, values = _job_conditions(query)
         statement = f"{SQL['job_columns']} WHERE {where} ORDER BY namespace, owner, name, id LIMIT :limit"
         rows: list[Row] = list(db.execute(statement, {**values, "limit": query.limit + 1}))
