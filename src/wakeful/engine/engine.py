@@ -26,6 +26,7 @@ BLOCKED_TURN = timedelta(milliseconds=20)
 AFTER_TROUBLE = timedelta(seconds=1)
 # A part that failed is well again once it has not failed for so long.
 WELL_AGAIN = timedelta(seconds=3)
+LOG_AGAIN = timedelta(minutes=1)
 PRUNE_EVERY_S = 60.0
 NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -41,12 +42,13 @@ class Limits:
 
 @dataclass(slots=True)
 class _Delivery:
-    """A claimed run on its way, until its settlement is written."""
+    """A claimed run on its way, until its settlement is written; ``ended_at`` is when its outcome came, since boot."""
 
     claim: Claim
     slot: Slot
     node_id: int
     settlement: Settlement | None = None
+    ended_at: timedelta = timedelta(0)
     task: asyncio.Task[Outcome] | None = None
 
 
@@ -75,6 +77,8 @@ class Engine:
         self._overdue_since: timedelta | None = None
         self._settling_since: timedelta | None = None
         self._trouble: dict[str, tuple[str, timedelta]] = {}
+        self._logged: dict[str, tuple[str, timedelta]] = {}
+        self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
     # ── what the scheduler asks ──
@@ -106,13 +110,16 @@ class Engine:
     def _illness(self, now: timedelta) -> str:
         if not self._tasks:
             return "the engine does not run"
+        trouble = "; ".join(f"{name}: {what}" for name, (what, at) in self._trouble.items() if now - at < WELL_AGAIN)
         if now - self._turn_at > LONGEST_TURN:
-            return f"no claim turn has completed for {(now - self._turn_at).total_seconds():.0f} s"
+            waited = (now - self._turn_at).total_seconds()
+            return f"no claim turn has completed for {waited:.0f} s" + (f" ({trouble})" if trouble else "")
         if self._overdue_since is not None and now - self._overdue_since > LONGEST_TURN:
             return "a due job with room is not claimed"
-        if self._settling_since is not None and now - self._settling_since > LONGEST_TURN:
-            return "outcomes can't be written"
-        return "; ".join(f"{name}: {what}" for name, (what, at) in self._trouble.items() if now - at < WELL_AGAIN)
+        unwritten = self._settling_since or (self._outcomes[0].ended_at if self._outcomes else now)
+        if now - unwritten > LONGEST_TURN:
+            return "outcomes are not written" + (f" ({trouble})" if trouble else "")
+        return trouble
 
     # ── life ──
 
@@ -151,6 +158,7 @@ class Engine:
         for place in self._places:
             place.detach()
         await asyncio.gather(*deliveries, return_exceptions=True)
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -173,6 +181,13 @@ class Engine:
             try:
                 await part()
                 self._report(name, "ended")
+            except asyncio.CancelledError:
+                if self._stopping:
+                    raise
+                # Nobody but stop() ends a part.
+                if task := asyncio.current_task():
+                    task.uncancel()
+                self._report(name, "was cancelled")
             except WakefulError as error:
                 self._report(name, error.message)
             except Exception as error:
@@ -180,10 +195,12 @@ class Engine:
             await self._clock.alarm().wait(self._clock.now() + AFTER_TROUBLE)
 
     def _report(self, name: str, message: str, error: Exception | None = None) -> None:
-        # The same trouble again and again is one line.
-        if self._trouble.get(name, ("",))[0] != message:
+        # The same trouble again and again is one line a minute.
+        now = self._clock.boot().elapsed
+        if message != self._logged.get(name, ("", now))[0] or now - self._logged[name][1] > LOG_AGAIN:
             log.error("%s: %s", name, message, exc_info=error)
-        self._trouble[name] = (message, self._clock.boot().elapsed)
+            self._logged[name] = (message, now)
+        self._trouble[name] = (message, now)
 
     # ── claims ──
 
@@ -332,6 +349,7 @@ class Engine:
         else:
             outcome = task.result()
         delivery.settlement = settle(delivery.claim.run, outcome, job.retry, self._clock.now())
+        delivery.ended_at = self._clock.boot().elapsed
         self._outcomes.append(delivery)
         self._settle_alarm.ring()
 

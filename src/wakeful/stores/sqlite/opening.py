@@ -33,7 +33,7 @@ def open_database(path: Path, *, durable: bool = True) -> apsw.Connection:
 def connect(path: Path, *, durable: bool = True) -> apsw.Connection:
     """A connection, set up as every one of them is."""
     db = apsw.Connection(str(path))
-    db.set_busy_timeout(BUSY_TIMEOUT_MS)
+    db.set_busy_handler(_wait_for_others)
     for pragma in (
         "journal_mode = WAL",
         f"synchronous = {'FULL' if durable else 'OFF'}",
@@ -43,6 +43,14 @@ def connect(path: Path, *, durable: bool = True) -> apsw.Connection:
     ):
         db.execute(f"PRAGMA {pragma}")
     return db
+
+
+def _wait_for_others(times: int) -> bool:
+    # SQLite's own way is to wait longer each time, up to 100 ms: a busy process would leave the others no turn.
+    if times >= BUSY_TIMEOUT_MS:
+        return False
+    apsw.sleep(1)
+    return True
 
 
 def _check(path: Path) -> None:

@@ -37,7 +37,7 @@ from wakeful.stores.sqlite import claims, definitions, ledger, settling, upkeep
 from wakeful.stores.sqlite.opening import connect, open_database, pragma
 from wakeful.stores.sqlite.records import SqliteRecords, refresh_calendars
 from wakeful.stores.sqlite.rows import SQL, Row, after_prefix, dumps, job_record, run_of, sql
-from wakeful.stores.sqlite.writer import InlineWriter, Prepare, Work, Writer
+from wakeful.stores.sqlite.writer import InlineWriter, Prepare, Work, Writer, explained
 
 T = TypeVar("T")
 
@@ -78,9 +78,12 @@ class SqliteStore:
         return result
 
     async def _read(self, function: Callable[[apsw.Connection], T]) -> T:
-        if self._reader is None:
-            return function(self._reader_db)
-        return await asyncio.get_running_loop().run_in_executor(self._reader, function, self._reader_db)
+        try:
+            if self._reader is None:
+                return function(self._reader_db)
+            return await asyncio.get_running_loop().run_in_executor(self._reader, function, self._reader_db)
+        except apsw.Error as error:
+            raise explained(error) from error
 
     async def put_job(self, job: Job, how: Put, now: datetime) -> JobRecord:
         """Stores a definition."""

@@ -46,14 +46,14 @@ class _Committer:
             self._commit(writing)
         except Exception as error:
             if len(writing) == 1:
-                writing[0].result = _explained(error)
+                writing[0].result = explained(error)
                 return
             # One bad item must not fail those beside it.
             for item in writing:
                 try:
                     self._commit([item])
                 except Exception as own:
-                    item.result = _explained(own)
+                    item.result = explained(own)
 
     def _prepared(self, item: Item) -> bool:
         if item.prepare is None:
@@ -61,7 +61,7 @@ class _Committer:
         try:
             item.result = item.prepare(self._db, item.argument)
         except Exception as error:
-            item.result = _explained(error)
+            item.result = explained(error)
         return item.result is None
 
     def _commit(self, group: list[Item]) -> None:
@@ -158,10 +158,20 @@ def _answer(group: Sequence[Item]) -> None:
             item.future.set_result(item.result)
 
 
-_UNAVAILABLE = (apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError)
+_UNAVAILABLE = (
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.ReadOnlyError,
+    apsw.CantOpenError,
+    apsw.CorruptError,
+    apsw.NotADBError,
+)
 
 
-def _explained(error: Exception) -> Exception:
+def explained(error: Exception) -> Exception:
+    """What a caller is told: that the store is not to be had now, and why; any other error as it is."""
     if isinstance(error, _UNAVAILABLE):
-        return WakefulError(ErrorCode.STORE_UNAVAILABLE, f"the store can't be written now: {error}")
+        return WakefulError(ErrorCode.STORE_UNAVAILABLE, f"the store can't be used now: {error}")
     return error
