@@ -60,6 +60,7 @@ def _check(path: Path) -> None:
     if path.stat().st_size < SMALLEST_DATABASE:
         raise WakefulError(ErrorCode.STORE_UNUSABLE, f"{path} is not a database: give another file as the store")
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    db.set_busy_handler(_wait_for_others)
     try:
         tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchall()[0][0]
         if tables and pragma(db, "application_id") != APPLICATION_ID:
@@ -85,6 +86,9 @@ def _scripts() -> list[tuple[int, str]]:
 
 
 def _migrate(db: apsw.Connection) -> None:
+    if pragma(db, "user_version") == _scripts()[-1][0]:
+        # Nothing to write: a node can start while another holds the file.
+        return
     db.execute("BEGIN IMMEDIATE")
     try:
         version = pragma(db, "user_version")
