@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import cache
 from itertools import compress
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
@@ -54,6 +55,7 @@ def values(text: str, low: int, high: int) -> set[int]:
     return found
 
 
+@cache
 def days_of_month(year: int, month: int) -> list[date]:
     day, found = date(year, month, 1), []
     while day.month == month:

@@ -31,20 +31,23 @@ _ENDED = {
 def explain(record: JobRecord, rows: Sequence[Run], instant: datetime, now: datetime) -> str:
     """One sentence about ``instant``: of ``rows`` (those that cover it) the scheduled one counts most."""
     row = next((row for row in rows if row.cause is Cause.SCHEDULE), rows[0] if rows else None)
-    when = _text(instant)
-    if row is not None:
-        return f"{when}: {_of_row(record, row)}."
+    said = _without_row(record, instant, now) if row is None else _of_row(record, row)
+    return f"{_text(instant)}: {said}."
+
+
+def _without_row(record: JobRecord, instant: datetime, now: datetime) -> str:
+    said = "its row is gone: history is kept for a bounded time"
     if instant < record.created_at:
-        return f"{when}: this definition of the job was made later, at {_text(record.created_at)}."
-    if next(occurrences(record, instant, instant), None) is None:
-        return f"{when}: the schedule has no such instant{_nearest(record, instant)}."
-    if record.ended_at is not None and record.ended_at <= instant:
-        return f"{when}: the job had ended ({record.state}) at {_text(record.ended_at)}."
-    if instant > now:
-        return f"{when}: it is still to come{_paused(record)}."
-    if record.next_due_at is not None and record.next_due_at <= instant:
-        return f"{when}: it is overdue and still to be run{_paused(record) or _why_not_yet(record)}."
-    return f"{when}: its row is gone: history is kept for a bounded time."
+        said = f"this definition of the job was made later, at {_text(record.created_at)}"
+    elif next(occurrences(record, instant, instant), None) is None:
+        said = f"the schedule has no such instant{_nearest(record, instant)}"
+    elif record.ended_at is not None and record.ended_at <= instant:
+        said = f"the job had ended ({record.state}) at {_text(record.ended_at)}"
+    elif instant > now:
+        said = f"it is still to come{_paused(record)}"
+    elif record.next_due_at is not None and record.next_due_at <= instant:
+        said = f"it is overdue and still to be run{_paused(record) or _why_not_yet(record)}"
+    return said
 
 
 def _of_row(record: JobRecord, row: Run) -> str:

@@ -86,17 +86,14 @@ class Rule(CivilTimes):
     """A rule that is counted from ``anchor``, a local time: from there come its phase and the parts that it leaves out.
 
     Its first time is the first one that matches, not the anchor as such; its number of times is counted from there.
+    ``runs`` is the number of repeats that the text gives where it names no anchor.
     """
 
     parts: Parts
     zone: tzinfo
     dst: Dst
     anchor: datetime | None = None
-
-    @property
-    def runs(self) -> int | None:
-        """A rule ends with its series; it gives no number of repeats."""
-        return None
+    runs: int | None = None
 
     @property
     def elapsed(self) -> bool:

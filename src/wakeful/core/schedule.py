@@ -226,7 +226,7 @@ def _check_bounds(text: ScheduleText, recurrence: Recurrence | None) -> None:
     if text.until_at is not None and text.ttl is not None:
         raise _invalid("until and ttl both say when to end: leave out one of them")
     if text.repeats is not None and recurrence is not None and recurrence.runs is not None:
-        raise _invalid(f"the schedule itself says {recurrence.runs} times: leave repeats out, or begin it with R/")
+        raise _invalid(f"the schedule itself says {recurrence.runs} times: leave out one of the two")
 
 
 def _text(instant: datetime) -> str:

@@ -76,8 +76,7 @@ def _crontab(text: str, zones: Zones, zone_given: str | None, dst_given: str | N
         raise _invalid(f"timezone prefix {text:.100} is not followed by a schedule")
     zone = _one_zone(written, zone_given, zones)
     if is_rule(text):
-        rule = parse_rule(text, zone)
-        return Rule(rule.parts, zone, Dst.RAW if rule.parts.freq >= Freq.HOURLY else dst, rule.start)
+        return _rule(text, zone, dst)
     if body.startswith("@every"):
         step = _any_interval(body)
         if prefix is not None and isinstance(step, timedelta):
@@ -87,6 +86,15 @@ def _crontab(text: str, zones: Zones, zone_given: str | None, dst_given: str | N
         return _repeating(body, zone, dst, zoned=written is not None or zone_given is not None)
     instant = _one_instant(body, None if written is None and zone_given is None else zone, dst)
     return instant or parse_cron(_macro(_line(body)), dialect=Dialect.CRONTAB, zone=zone, dst=dst)
+
+
+def _rule(text: str, zone: tzinfo, dst: Dst) -> Rule:
+    rule = parse_rule(text, zone)
+    parts, runs = rule.parts, None
+    if rule.start is None:
+        # Without a start there is no series yet whose times could be counted.
+        parts, runs = parts._replace(number=None), parts.number
+    return Rule(parts, zone, Dst.RAW if parts.freq >= Freq.HOURLY else dst, rule.start, runs)
 
 
 def _line(body: str) -> str:
