@@ -28,6 +28,7 @@ class Config:
     address: str
     store: Path
     app_timeout: timedelta
+    late_rate: int
     api_token: str | None = field(repr=False)
     app_token: str | None = field(repr=False)
 

@@ -82,6 +82,7 @@ def _config(options: NodeOptions, own_port: int) -> Config:
         address=options.listen_address,
         store=store_path(options.store, os.environ),
         app_timeout=seconds("--app-timeout", options.app_timeout),
+        late_rate=options.late_rate,
         api_token=os.environ.get("DAPR_API_TOKEN") or None,
         app_token=os.environ.get("APP_API_TOKEN") or None,
     )

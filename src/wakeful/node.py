@@ -21,7 +21,7 @@ from wakeful import __version__, zones
 from wakeful.clock import SystemClock
 from wakeful.config import Config, ConfigError
 from wakeful.core.job import app_queue
-from wakeful.engine import Engine
+from wakeful.engine import Engine, Limits
 from wakeful.faces.dapr.http import DaprHttp
 from wakeful.faces.dapr.sidecar import AppConnection, Sidecar
 from wakeful.faces.rest.http import rest_app
@@ -79,7 +79,13 @@ async def running(config: Config) -> AsyncIterator[Ports]:
         own = sockets.enter_context(_bound(config.address, config.port, "--port"))
         ports = Ports(http.getsockname()[1], own.getsockname()[1])
         store = SqliteStore(config.store, zones.load_zone, os.urandom)
-        engine = Engine(store, SystemClock(), os.urandom, f"{socket.gethostname()}:{os.getpid()}")
+        engine = Engine(
+            store,
+            SystemClock(),
+            os.urandom,
+            f"{socket.gethostname()}:{os.getpid()}",
+            Limits(late_per_s=config.late_rate),
+        )
         scheduler = Scheduler(store, SystemClock(), os.urandom, engine, records=store.records)
         servers = _serve(http, DaprHttp(scheduler, _sidecar(config), zones.load_zone))
         own_servers = _serve(own, rest_app(scheduler, facts(config.store)))

@@ -6,7 +6,7 @@ says about each minute of UTC.
 
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cache
@@ -138,8 +138,8 @@ class SlowCron:
 class SlowZone:
     """What the clocks of a zone show, minute by minute of UTC from ``first`` on.
 
-    ``local`` is the minute shown, ``new`` whether it is shown for the first time; ``gaps`` are the minutes that are
-    never shown, each with the first minute of UTC after it.
+    ``local`` is the minute shown, counted from ``low``, and ``new`` whether it is shown for the first time; ``gaps``
+    are the minutes that are never shown, each with the first minute of UTC after it.
     """
 
     first: int
@@ -147,26 +147,28 @@ class SlowZone:
     new: bytearray
     gaps: list[tuple[int, int]]
 
-    def due(self, matches: Callable[[int], int], policy: str) -> list[int]:
-        """The minutes of UTC, sorted, at which the local minutes that match are due."""
-        shown = compress(range(self.first, self.first + len(self.local)), map(matches, self.local))
+    def shown(self, flags: bytearray) -> list[int]:
+        """The minutes of UTC at which a local minute that is flagged is shown."""
+        return list(compress(range(self.first, self.first + len(self.local)), map(flags.__getitem__, self.local)))
+
+    def due(self, shown: list[int], flags: bytearray, policy: str) -> list[int]:
+        """Those of them at which it is due, and what is due after a gap."""
         if policy == "raw":
-            return list(shown)
+            return shown
         found = {utc for utc in shown if self.new[utc - self.first]}
         if policy == "once":
-            found |= {after for missing, after in self.gaps if matches(missing)}
+            found |= {after for missing, after in self.gaps if flags[missing]}
         return sorted(found)
 
 
-def look_at(zone: tzinfo, since: datetime, through: datetime) -> SlowZone:
-    """Asks zoneinfo about every minute in [``since``, ``through``]."""
+def look_at(zone: tzinfo, since: datetime, through: datetime, low: int) -> SlowZone:
+    """Asks zoneinfo about every minute in [``since``, ``through``]; no local one lies before ``low``."""
     first, count = minute_of(since), minute_of(through) - minute_of(since) + 1
-    local = array("q", shown_by(zone, since, count))
-    lowest = min(local)
-    seen, new = bytearray(max(local) - lowest + 1), bytearray(count)
+    local = array("l", (minute - low for minute in shown_by(zone, since, count)))
+    seen, new = bytearray(max(local) + 1), bytearray(count)
     for index, minute in enumerate(local):
-        new[index] = not seen[minute - lowest]
-        seen[minute - lowest] = 1
+        new[index] = not seen[minute]
+        seen[minute] = 1
     return SlowZone(first, local, new, list(gaps_of(local, first)))
 
 

@@ -1,5 +1,5 @@
 """What time makes happen: claims at the instant, delivery, settlement, leases, pruning."""
 
-from wakeful.engine.engine import Engine
+from wakeful.engine.engine import Engine, Limits
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Limits"]

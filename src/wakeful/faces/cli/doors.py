@@ -4,9 +4,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from wakeful.scheduler import Scheduler
 
@@ -28,6 +30,8 @@ class NodeOptions:
     """The namespace of the app and its jobs."""
     app_timeout: float = 300.0
     """Seconds after which a callback without an answer has failed."""
+    late_rate: Annotated[int, Parameter(validator=Number(gte=1))] = 5_000
+    """Overdue runs begun in a second, at most: after an outage they come back at this pace."""
     listen_address: str = "127.0.0.1"
     """The address to bind. Any but a loopback address needs DAPR_API_TOKEN to be set."""
     store: str | None = None
