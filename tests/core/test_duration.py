@@ -195,3 +195,40 @@ def test_every_zero_is_the_same_instant_again() -> None:
 
 def test_every_ends_with_the_calendar() -> None:
     assert Every(timedelta(days=1)).next_after(datetime.max.replace(tzinfo=UTC)) is None
+
+
+def test_every_with_an_anchor_is_counted_from_there() -> None:
+    every, anchor = Every(timedelta(seconds=7), anchor=at("2026-01-01T00:00:00.5Z")), at("2026-01-01T00:00:00.5Z")
+    assert every.next_after(at("2020-01-01T00:00Z")) == anchor
+    assert every.next_after(anchor) == anchor + timedelta(seconds=7)
+    assert every.next_after(anchor + timedelta(seconds=20)) == anchor + timedelta(seconds=21)
+    assert every.anchored_at(at("2030-01-01T00:00Z")) == every
+    assert Every(timedelta(seconds=7)).anchored_at(anchor) == every
+    assert Every(ZERO).anchored_at(anchor) == Every(ZERO)
+
+
+def test_every_of_a_size_ends_with_its_last() -> None:
+    anchor = at("2026-01-01T00:00Z")
+    every = Every(timedelta(hours=1), anchor=anchor, size=3)
+    assert every.next_after(at("2026-01-01T01:59:59Z")) == at("2026-01-01T02:00Z")
+    assert every.next_after(at("2026-01-01T02:00Z")) is None
+    assert every.count(at("2020-01-01T00:00Z"), at("2030-01-01T00:00Z")) == 3
+    assert every.last_through(at("2030-01-01T00:00Z"), at("2020-01-01T00:00Z")) == at("2026-01-01T02:00Z")
+
+
+@given(
+    st.integers(1, 50),
+    st.one_of(st.none(), st.integers(1, 9)),
+    st.integers(-200, 200),
+    st.integers(-200, 200),
+)
+def test_every_with_an_anchor_counts_what_it_walks(step: int, size: int | None, low: int, high: int) -> None:
+    anchor, second = at("2026-01-01T00:00Z"), timedelta(seconds=1)
+    every = Every(step * second, anchor=anchor, size=size)
+    since, through = anchor + low * second, anchor + high * second
+    found, due = [], every.next_after(since - timedelta.resolution)
+    while due is not None and due <= through:
+        found.append(due)
+        due = every.next_after(due)
+    assert every.count(since, through) == len(found)
+    assert every.last_through(through, since) == (found[-1] if found else None)

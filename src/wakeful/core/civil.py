@@ -138,7 +138,7 @@ class CivilTimes(ABC):
     def changes(self, since: datetime, through: datetime) -> list[Change]:
         """The changes of clocks in (``since``, ``through``] that leave out or repeat times of the series."""
         found: list[Change] = []
-        utc, end = seconds_of(since) + 1, min(seconds_of(through) + 1, END_S)
+        utc, end = _seconds_of(since) + 1, min(_seconds_of(through) + 1, END_S)
         while utc < end:
             stretch = _stretch_at(self.zone, utc)
             start = stretch.start + stretch.offset
@@ -149,14 +149,14 @@ class CivilTimes(ABC):
         return found
 
 
-def seconds_of(instant: datetime) -> int:
+def _seconds_of(instant: datetime) -> int:
     """Whole seconds since 1970, rounded down."""
     return (instant - _EPOCH) // _SECOND
 
 
 def local_seconds(zone: tzinfo, instant: datetime) -> int:
     """What the zone's clocks show at ``instant``, in whole seconds since 1970."""
-    utc = seconds_of(instant)
+    utc = _seconds_of(instant)
     return utc + _offset(zone, utc)
 
 
@@ -166,7 +166,7 @@ def resolve(local: datetime, zone: tzinfo, dst: Dst) -> datetime | None:
     if utc.astimezone(zone).replace(tzinfo=None, fold=0) == local:
         return utc
     # PEP 495: with fold=0 a time in a gap is read by the offset before it, and so lies after the change.
-    return _instant(_stretch_at(zone, seconds_of(utc)).start) if dst is Dst.ONCE else None
+    return _instant(_stretch_at(zone, _seconds_of(utc)).start) if dst is Dst.ONCE else None
 
 
 def _instant(utc: int) -> datetime:

@@ -142,26 +142,22 @@ def _repeating(body: str, zone: tzinfo, dst: Dst, *, zoned: bool) -> Recurrence:
         raise _invalid(f"a repeating interval needs a number of occurrences: {body:.100}; write R1/ or more, or R/")
     step = _iso_step(match[3], body)
     if match[2] is None:
-        return _steps(step, zone, dst, runs=number)
+        return _steps(step, zone, dst, number)
     start = _one_instant(match[2], zone if zoned else None, Dst.ONCE)
     if start is None:
         raise _invalid(f"{match[2][:40]!r} in {body:.100} is no start: write it as 2030-01-31T09:00:00Z")
-    return _steps(step, zone, dst, anchor=start, size=number)
+    return _steps(step, zone, dst, number, start)
 
 
 def _steps(
-    step: timedelta | IsoDuration,
-    zone: tzinfo,
-    dst: Dst,
-    *,
-    runs: int | None = None,
-    anchor: datetime | None = None,
-    size: int | None = None,
+    step: timedelta | IsoDuration, zone: tzinfo, dst: Dst, number: int | None = None, start: datetime | None = None
 ) -> Recurrence:
+    """``number`` occurrences where there is a start, else that many runs."""
+    runs, size = (number, None) if start is None else (None, number)
     if isinstance(step, timedelta):
-        return Every(step, zone, runs, anchor, size)
+        return Every(step, zone, runs, start, size)
     steps = CalendarSteps(step, zone, dst, runs, None, size)
-    return steps if anchor is None else steps.anchored_at(anchor)
+    return steps if start is None else steps.anchored_at(start)
 
 
 def _any_interval(body: str) -> timedelta | IsoDuration:
