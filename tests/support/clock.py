@@ -9,6 +9,8 @@ from support.stores import NOON
 from wakeful.testing.clock import VirtualClock as TurnedClock
 
 TRICKLE = timedelta(milliseconds=1)
+# So long, and the engine is over the pauses that it makes after its turns.
+PAUSES = timedelta(milliseconds=10)
 
 
 class VirtualClock(TurnedClock):
@@ -40,6 +42,7 @@ class VirtualClock(TurnedClock):
             assert time.monotonic() < end, f"waited {deadline_s:g} s in vain"
             await asyncio.sleep(0.0005)
             await self.advance(trickle)
+        await self.advance(PAUSES)
 
     def skip_boot(self, seconds: float) -> None:
         """The boot clock alone goes on, at once."""

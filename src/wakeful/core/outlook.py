@@ -21,7 +21,7 @@ def occurrences(record: JobRecord, since: datetime, through: datetime) -> Iterat
     if recurrence is None:
         return
     after = max(since - timedelta.resolution, lower)
-    if isinstance(recurrence, Every):
+    if isinstance(recurrence, Every) and recurrence.anchor is None:
         yield from _steps(recurrence.interval, _known(record), after, through)
         return
     instant = recurrence.next_after(after)

@@ -94,10 +94,17 @@ def _spans(record: JobRecord, now: datetime) -> Sequence[_Span]:
         _Span(late, now if job.catchup is Catchup.LATEST else late, *missed),
         _Span(now, now, Catchup.ALL, RunState.MISSED, "late"),
     ]
-    if record.busy_at is not None and record.free_at is not None and job.overlap in WHILE_BUSY:
+    busy_at, free_at = record.busy_at, record.free_at
+    # Out of this order, the clock was set back, and what it said then tells nothing of these instants.
+    if (
+        busy_at is not None
+        and free_at is not None
+        and busy_at <= free_at <= now + job.delay
+        and job.overlap in WHILE_BUSY
+    ):
         # What was late already when the job became busy is still a matter of catch-up.
-        before = record.busy_at - job.delay - ON_TIME
-        free = record.free_at - job.delay
+        before = busy_at - job.delay - ON_TIME
+        free = free_at - job.delay
         spans = [_Span(before, before, *missed), _Span(free, free, *_while_busy(job.overlap)), *spans]
     if job.catchup_window is not None:
         oldest = now - max(job.catchup_window, ON_TIME)

@@ -22,6 +22,12 @@ def after_step(record: JobRecord, now: datetime, step: timedelta) -> Retime | No
     recurrence, due = record.job.schedule.recurrence, record.next_due_at
     if step >= -STEP or recurrence is None or due is None or due <= now:
         return None
+    # Before its beginning a job is not due, whatever the clock says.
+    schedule = record.job.schedule
+    if schedule.first is not None and due <= schedule.first:
+        return None
+    if schedule.given.start_at is not None:
+        now = max(now, schedule.start)
     if isinstance(recurrence, Every):
         steps = (due - now) // recurrence.interval if recurrence.interval else 0
         sooner: datetime | None = due - steps * recurrence.interval

@@ -1,0 +1,134 @@
+"""The nodes of a virtual world: engines on one store, which can be killed and started again."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from wakeful.core.errors import ErrorCode, WakefulError
+from wakeful.core.ports import Attachment, Clock, Entropy, Health, Sink, Store
+from wakeful.engine.engine import Engine, Limits
+from wakeful.testing.apps import App, Behaviour
+
+# Runs that one node has in flight to one queue's app.
+APP_LIMIT = 1_000
+_AT_ONCE = timedelta(0)
+
+
+def label_of(number: int) -> str:
+    """How the node calls itself."""
+    return f"node-{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every node of a world runs on."""
+
+    store: Store
+    clock: Clock
+    entropy: Entropy
+    behaviour: Behaviour
+    limits: Limits
+
+
+class _Line:
+    """A node's way to the store, which its death cuts: nothing that it still does can change anything."""
+
+    def __init__(self, store: Store) -> None:
+        self.cut = False
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        if self.cut:
+            raise WakefulError(ErrorCode.STORE_UNAVAILABLE, "the node was killed")
+        return getattr(self._store, name)
+
+
+@dataclass(eq=False, slots=True)
+class _Node:
+    """One process start."""
+
+    number: int
+    around: Surroundings
+    line: _Line = field(init=False)
+    engine: Engine = field(init=False)
+
+    def __post_init__(self) -> None:
+        around = self.around
+        self.line = _Line(around.store)
+        store = cast(Store, self.line)
+        self.engine = Engine(store, around.clock, around.entropy, label_of(self.number), around.limits)
+
+    def serve(self, queue: str) -> None:
+        self.engine.attach(queue, App(self.around.behaviour, queue, self.number), APP_LIMIT)
+
+
+class Nodes:
+    """All nodes, as the scheduler sees them. What the store was told, every node hears of; the first does the rest."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self.queues: dict[str, None] = {}
+        self._around = around
+        self._alive: dict[int, _Node] = {}
+        self._dying: list[asyncio.Task[None]] = []
+
+    def start(self, number: int) -> None:
+        """Starts a node.
+
+        Raises:
+            ValueError: it runs.
+        """
+        if number in self._alive:
+            raise ValueError(f"node {number} runs already")
+        node = self._alive[number] = _Node(number, self._around)
+        for queue in self.queues:
+            node.serve(queue)
+        node.engine.start()
+
+    def kill(self, number: int) -> None:
+        """Kills a node: from now on it writes nothing, and soon it does nothing.
+
+        Raises:
+            ValueError: there is none.
+        """
+        node = self._alive.pop(number, None)
+        if node is None:
+            raise ValueError(f"node {number} does not run")
+        node.line.cut = True
+        self._dying.append(asyncio.get_running_loop().create_task(node.engine.stop(_AT_ONCE)))
+
+    async def close(self) -> None:
+        """Ends all nodes, the dying too."""
+        for node in self._alive.values():
+            await node.engine.stop(_AT_ONCE)
+        self._alive = {}
+        await asyncio.gather(*self._dying)
+
+    def serve(self, queue: str) -> None:
+        """Attaches an app to the queue on every node."""
+        if queue not in self.queues:
+            self.queues[queue] = None
+            for node in self._alive.values():
+                node.serve(queue)
+
+    def attach(self, queue: str, sink: Sink, limit: int) -> Attachment:
+        """Attaches a sink of the test's own to the first node."""
+        return self._first().engine.attach(queue, sink, limit)
+
+    def wake(self, at: datetime) -> None:
+        """Something may be claimable at ``at``."""
+        for node in self._alive.values():
+            node.engine.wake(at)
+
+    def cut(self, run: UUID) -> None:
+        """Stops the delivery of a cancelled run on the node that was asked, the first; others hear of it later."""
+        if self._alive:
+            self._first().engine.cut(run)
+
+    def health(self) -> Health:
+        """The health of the first node."""
+        return self._first().engine.health() if self._alive else Health(False, "no node runs")
+
+    def _first(self) -> _Node:
+        return self._alive[min(self._alive)]

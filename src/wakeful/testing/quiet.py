@@ -1,0 +1,79 @@
+"""The store of a virtual world: it knows how long nothing will happen, so that time can pass over that at once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from wakeful.core.ports import Claimed, Entropy, Heartbeat, Node, NodeId, Retention, Room
+from wakeful.engine.lease import MARGIN, RENEW_EVERY, TERM
+from wakeful.stores.sqlite import SqliteStore
+from wakeful.testing.clock import VirtualClock
+from wakeful.zones import load_zone
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+# A killed node's runs come back within this: its lease, and the time until another node looks.
+RESTLESS = timedelta(seconds=10)
+_NO_TIME = timedelta(0)
+
+
+class WatchedStore(SqliteStore):
+    """Nobody else writes, and all history is kept.
+
+    Every claim says when something is due next; until then, or until something is written, nothing but the renewal of
+    leases happens, and that can wait for as long as a lease is trusted.
+    """
+
+    def __init__(self, path: Path, entropy: Entropy) -> None:
+        super().__init__(path, load_zone, entropy, inline=True)
+        self._due_at: datetime | None = None
+        self._restless_until = _NO_TIME
+        self._beats: dict[str, timedelta] = {}
+
+    def quiet_for(self, clock: VirtualClock, *, served: bool, delivering: bool) -> timedelta:
+        """So long nothing happens, as far as store and leases go.
+
+        Nothing is due where no queue is ``served``. While something is ``delivering``, leases are renewed in time:
+        that is how a node learns of what was cancelled.
+        """
+        due_at = self._due_at if served else NEVER
+        if due_at is None or clock.elapsed < self._restless_until:
+            return _NO_TIME
+        renewal = min(self._beats.values(), default=clock.elapsed) + (RENEW_EVERY if delivering else TERM - MARGIN)
+        return min(due_at - clock.wall, renewal - clock.elapsed)
+
+    def disturb(self, restless_until: timedelta = _NO_TIME) -> None:
+        """Something happened that the store can't know of; at the latest then it has had its consequences."""
+        self._due_at = None
+        self._restless_until = max(self._restless_until, restless_until)
+
+    def forget(self, label: str) -> None:
+        """That node is no more."""
+        self._beats.pop(label, None)
+
+    async def _write(self, work: Any, item: Any, prepare: Any = None) -> Any:
+        self._due_at = None
+        return await super()._write(work, item, prepare)
+
+    async def claim_due(self, node: NodeId, rooms: Mapping[str, Room], now: datetime) -> Claimed:
+        """Takes what is due."""
+        claimed = await super().claim_due(node, rooms, now)
+        self._due_at = claimed.wake_at or NEVER
+        return claimed
+
+    async def heartbeat(self, node: Node, now: datetime) -> Heartbeat:
+        """Renews a lease."""
+        beat = await super().heartbeat(node, now)
+        self._beats[node.label] = node.boot.elapsed
+        return beat
+
+    async def prune(self, keep: Retention, now: datetime) -> int:  # noqa: ARG002
+        """Removes nothing."""
+        await asyncio.get_running_loop().create_future()
+        return 0
+
+    async def changes(self) -> AsyncIterator[None]:
+        """Never yields."""
+        await asyncio.get_running_loop().create_future()
+        yield
