@@ -50,7 +50,7 @@ def decoded(job: Job) -> Job:
     body = None if job.data is None else job.data.body
     columns = Columns(job.key, job.queue, job.priority, job.pause_after, body)
     decoder = Decoder(load_zone)
-    decoder.calendars = {calendar.name: calendar for calendar in job.calendars}
+    decoder.use_calendars({calendar.name: calendar for calendar in job.calendars}, None)
     return decoder.job(columns, encode_definition(job))
 
 

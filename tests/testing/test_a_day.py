@@ -31,7 +31,7 @@ def policies(number: int) -> dict[str, Any]:
         "max_running": 1 + number % 2,
         "at_most_once": number % 11 == 0,
     }
-    if number % 6 == 0:
+    if number % 20 == 0:
         mixed["jitter"] = timedelta(seconds=20)
     if number % 8 == 0:
         mixed["catchup_window"] = timedelta(minutes=10)
@@ -58,8 +58,14 @@ async def put_all(here: World) -> None:
     for number in range(500):
         await here.put(f"daily-{number}", f"{number % 60} {number % 24} * * *", **policies(number))
     here.answer(None, answer)
-    for number in range(0, 100, 20):
-        here.answer(f"minutely-{number}", answer, takes=75)
+
+    async def slow(delivery: Delivery) -> Outcome:
+        # Too slow for its schedule in the first part of each hour.
+        await here.clock.sleep(75 if delivery.at.minute < 15 else 1)
+        return answer(delivery)
+
+    for number in range(3, 100, 16):
+        here.answer(f"minutely-{number}", slow)
 
 
 async def live(here: World, hours: float) -> None:

@@ -178,7 +178,7 @@ async def tell(jobs: Sequence[Case], happenings: Sequence[tuple[int, str, int]])
         await story.check()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(cases, min_size=1, max_size=4), events)
 def test_every_instant_is_in_exactly_one_row_in_order(
     jobs: Sequence[Case], happenings: Sequence[tuple[int, str, int]]

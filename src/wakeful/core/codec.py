@@ -69,6 +69,10 @@ def _duration(microseconds: int | None) -> timedelta | None:
     return None if microseconds is None else timedelta(microseconds=microseconds)
 
 
+# Jobs with more data than this are not kept in memory between their runs.
+MOST_CACHED_DATA = 1024
+
+
 class Columns(NamedTuple):
     """What of a job does not stand in its definition."""
 
@@ -90,12 +94,24 @@ class Decoder:
         self.calendars_read: object = None
         self._zones = zones
         self._recurrence = lru_cache(maxsize=4096)(self._compile)
+        # A job that comes due again and again is made once.
+        self._cached = lru_cache(maxsize=4096)(self._make)
+
+    def use_calendars(self, calendars: Mapping[str, Calendar], read: object) -> None:
+        """From now on jobs have these calendars; ``read`` is what they were made of."""
+        self.calendars, self.calendars_read = calendars, read
+        self._cached.cache_clear()
 
     def _compile(self, text: str, syntax: str, zone: str | None, dst: str | None) -> Recurrence | None:
         return compile_recurrence(text, syntax, self._zones, zone, dst)
 
     def job(self, columns: Columns, definition: str) -> Job:
         """The job that ``encode_definition`` wrote."""
+        if columns.data is not None and len(columns.data) > MOST_CACHED_DATA:
+            return self._make(columns, definition)
+        return self._cached(columns, definition)
+
+    def _make(self, columns: Columns, definition: str) -> Job:
         fields = msgspec.json.decode(definition)
         kind, address, options = fields["target"]
         data_type = fields.get("data_type")

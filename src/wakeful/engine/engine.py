@@ -21,7 +21,7 @@ log = logging.getLogger("wakeful.engine")
 LONGEST_TURN = timedelta(seconds=5)
 IDLE = timedelta(seconds=1)
 # Turns and commits closer together than this would cost more than the lateness they save.
-SHORTEST_TURN = timedelta(milliseconds=2)
+SHORTEST_TURN = timedelta(milliseconds=3)
 BLOCKED_TURN = timedelta(milliseconds=20)
 AFTER_TROUBLE = timedelta(seconds=1)
 # A part that failed is well again once it has not failed for so long.
@@ -70,7 +70,7 @@ class Engine:
         self._claiming = asyncio.Lock()
         self._draining = False
         self._wake_at = NEVER
-        self._starved = False
+        self._starved = self._hurried = False
         self._late_tokens = float(self._limits.late_per_s)
         self._tokens_at = self._turn_at = clock.boot().elapsed
         self._clocks = (clock.now(), clock.boot().elapsed)
@@ -217,7 +217,7 @@ class Engine:
             async with self._claiming:
                 wake_at = await self._claim_turn()
             self._turn_at = self._clock.boot().elapsed
-            if not self._starved:
+            if not self._starved and not self._hurried:
                 await self._claim_pause.wait(self._clock.now() + SHORTEST_TURN)
             await self._alarm.wait(min(wake_at, self._wake_at, self._clock.now() + IDLE))
 
@@ -356,7 +356,8 @@ class Engine:
     async def _settle_turns(self) -> None:
         while True:
             await self._settle_now()
-            await self._settle_pause.wait(self._clock.now() + SHORTEST_TURN)
+            if not self._hurried:
+                await self._settle_pause.wait(self._clock.now() + SHORTEST_TURN)
             if not self._outcomes:
                 await self._settle_alarm.wait(self._clock.now() + IDLE)
 
@@ -382,6 +383,8 @@ class Engine:
         self._settling_since = None
         if settled.stale:
             log.warning("%d outcomes came after their runs had been taken", len(settled.stale))
+        # A backlog that runs one after the other goes on at once.
+        self._hurried = settled.wake_at is not None and settled.wake_at <= self._clock.now()
         if settled.wake_at is not None:
             self.wake(settled.wake_at)
         if self._starved:

@@ -15,7 +15,7 @@ LONGEST_SLEEP = timedelta(seconds=1)
 # An alarm that is so near is a pause in the middle of something, and not somebody who looks around.
 SHORTEST_LOOK = timedelta(milliseconds=50)
 # A program that is still busy after so many rounds of the event loop, without time going on, never comes to rest.
-MOST_ROUNDS = 100_000
+MOST_ROUNDS = 1_000_000
 # On an event loop that does not tell whether something is ready, so many rounds are waited.
 ROUNDS_OF_REST = 12
 _AT_ONCE = timedelta(0)
@@ -60,6 +60,7 @@ class VirtualClock:
         self.wall = start
         self.elapsed = timedelta(hours=1)
         self.boot_id = "boot-1"
+        self.most_rounds = MOST_ROUNDS
         self.quiet: Callable[[], timedelta] = timedelta
         self._awake = timedelta(0)
         self._alarms: list[_Sleeper] = []
@@ -113,7 +114,7 @@ class VirtualClock:
             RuntimeError: that is never.
         """
         ready: deque[Any] | None = getattr(asyncio.get_running_loop(), "_ready", None)
-        for turn in range(MOST_ROUNDS):
+        for turn in range(self.most_rounds):
             await asyncio.sleep(0)
             # Who runs is not in the queue: if that is empty now, everybody else waits for something.
             if not ready and (ready is not None or turn >= ROUNDS_OF_REST):

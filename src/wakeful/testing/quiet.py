@@ -1,12 +1,13 @@
 """The store of a virtual world: it knows how long nothing will happen, so that time can pass over that at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from wakeful.core.ports import Claimed, Entropy, Heartbeat, Node, NodeId, Retention, Room
+from wakeful.core.ports import Claimed, Entropy, Heartbeat, Node, NodeId, Retention, Room, Settled
+from wakeful.core.settlement import Settlement
 from wakeful.engine.lease import MARGIN, RENEW_EVERY, TERM
 from wakeful.stores.sqlite import SqliteStore
 from wakeful.testing.clock import VirtualClock
@@ -61,6 +62,14 @@ class WatchedStore(SqliteStore):
         claimed = await super().claim_due(node, rooms, now)
         self._due_at = claimed.wake_at or NEVER
         return claimed
+
+    async def settle(self, settlements: Sequence[Settlement], now: datetime) -> Settled:
+        """Writes what became of runs."""
+        due_at = self._due_at
+        settled = await super().settle(settlements, now)
+        if due_at is not None:
+            self._due_at = min(due_at, settled.wake_at or NEVER)
+        return settled
 
     async def heartbeat(self, node: Node, now: datetime) -> Heartbeat:
         """Renews a lease."""

@@ -119,7 +119,8 @@ class World:
             rows.extend(page.items)
             cursor = page.cursor
             if cursor is None:
-                return rows[::-1]
+                # Much can happen within the millisecond that a run's id tells of.
+                return sorted(rows[::-1], key=lambda row: (row.created_at or row.scheduled_for, row.seq or 0))
 
     # ── apps ──
 

@@ -11,9 +11,9 @@ import apsw
 from wakeful.core.codec import Decoder, from_us, to_us
 from wakeful.core.job import JobRecord, Overlap
 from wakeful.core.planning import Plan, plan
-from wakeful.core.ports import Claim, Claimed, Entropy, NodeId, Room
+from wakeful.core.ports import Claim, Claimed, NodeId, Room
 from wakeful.core.run import ON_TIME, Cause, Run, RunState
-from wakeful.stores.sqlite.ledger import gone_rows, insert_runs, jobs_of, new_ids
+from wakeful.stores.sqlite.ledger import Ids, gone_rows, insert_runs, jobs_of
 from wakeful.stores.sqlite.records import refresh_calendars
 from wakeful.stores.sqlite.rows import Row, dumps, job_record, run_of, sql
 
@@ -39,7 +39,7 @@ class ClaimItem:
     rooms: Mapping[str, Room]
     now: datetime
     decoder: Decoder
-    entropy: Entropy
+    ids: Ids
     ready: list[bytes] = field(default_factory=list)
     planned: list[tuple[JobRecord, Plan]] = field(default_factory=list)
     unreadable: list[tuple[int, str]] = field(default_factory=list)
@@ -168,7 +168,7 @@ def _claim_planned(db: apsw.Connection, item: ClaimItem) -> list[Claim]:
     for record, planned in item.planned:
         if record.id not in moved:
             continue
-        ids = new_ids(len(planned.gone) + 1, item.now, item.entropy)
+        ids = item.ids.take(len(planned.gone) + 1, item.now)
         rows.extend(gone_rows(record, planned, item.now, ids))
         if planned.scheduled_for is not None:
             run = _run(item, record, planned, next(ids))

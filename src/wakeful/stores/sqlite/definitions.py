@@ -13,7 +13,7 @@ from wakeful.core.job import Job, JobKey, JobRecord, JobState
 from wakeful.core.planning import Plan, leave_out
 from wakeful.core.ports import JobQuery, Put
 from wakeful.core.run import RunState
-from wakeful.stores.sqlite.ledger import Tools, bound, find, gone_rows, insert_runs, new_ids, records_of
+from wakeful.stores.sqlite.ledger import Tools, bound, find, gone_rows, insert_runs, records_of
 from wakeful.stores.sqlite.rows import Row, after_prefix, dumps, sql
 
 # Data up to this size lies on the job's row.
@@ -226,7 +226,7 @@ def _leave_nothing(db: apsw.Connection, ended: Sequence[Row], end: _End) -> None
     overdue = [job_id for job_id, _, passed in ended if passed]
     for record in records_of(db, overdue, end.tools.decoder):
         plan = leave_out(record, end.now, end.runs, end.job)
-        ids = new_ids(len(plan.gone), end.now, end.tools.entropy)
+        ids = end.tools.ids.take(len(plan.gone), end.now)
         insert_runs(db, gone_rows(record, plan, end.now, ids), end.now)
         sql(db, "account", {"id": record.id, "seq": plan.seq, "gone": plan.seq - record.seq})
 
@@ -245,7 +245,7 @@ def _set_state(db: apsw.Connection, item: StateItem) -> JobRecord | WakefulError
     plan = Plan(None, None, (), record.next_due_at, record.seq)
     if item.state is JobState.ACTIVE:
         plan = plan if item.replay else leave_out(record, item.now, RunState.SKIPPED, "paused")
-        ids = new_ids(len(plan.gone), item.now, item.tools.entropy)
+        ids = item.tools.ids.take(len(plan.gone), item.now)
         insert_runs(db, gone_rows(record, plan, item.now, ids), item.now)
     changes = {
         "id": record.id,

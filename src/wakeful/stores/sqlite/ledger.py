@@ -21,12 +21,28 @@ NEVER_BUSY = 1 << 30
 _ENDS_AS = {RunState.SUCCEEDED: "succeeded", RunState.FAILED: "failed"}
 
 
+class Ids:
+    """Ids that grow with each call, within a millisecond and when the clock was set back too."""
+
+    def __init__(self, entropy: Entropy) -> None:
+        self._entropy = entropy
+        self._last = 0
+
+    def take(self, count: int, now: datetime) -> Iterator[UUID]:
+        """The next ids, in their order."""
+        fresh = sorted(run_id(now, self._entropy(10)).int for _ in range(count))
+        if fresh and fresh[0] <= self._last:
+            fresh = list(range(self._last + 1, self._last + 1 + count))
+        self._last = fresh[-1] if fresh else self._last
+        return iter([UUID(int=number) for number in fresh])
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What work needs beside its connection: to read definitions, and to make ids."""
 
     decoder: Decoder
-    entropy: Entropy
+    ids: Ids
 
 
 def bound(job: Job) -> int:
@@ -59,11 +75,6 @@ def jobs_of(db: apsw.Connection, ids: set[int], decoder: Decoder) -> dict[int, J
     where = " WHERE id IN (SELECT value FROM json_each(?))"
     rows: list[Row] = list(db.execute(SQL["job_columns"] + where, (dumps(list(ids)),)))
     return {row[0]: job_record(decoder, row).job for row in rows}
-
-
-def new_ids(count: int, now: datetime, entropy: Entropy) -> Iterator[UUID]:
-    """Ids of rows that one job gets at one instant: in their order."""
-    return iter(sorted(run_id(now, entropy(10)) for _ in range(count)))
 
 
 def gone_rows(record: JobRecord, plan: Plan, now: datetime, ids: Iterator[UUID]) -> list[dict[str, Any]]:

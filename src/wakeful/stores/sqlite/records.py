@@ -51,8 +51,7 @@ def refresh_calendars(db: apsw.Connection, decoder: Decoder) -> None:
     """Lets jobs be read with the calendars as they are now."""
     rows = [tuple(row) for row in _list(db, "calendar", "")]
     if rows != decoder.calendars_read:
-        decoder.calendars = {key: read_calendar(key, value) for key, value, _ in rows}
-        decoder.calendars_read = rows
+        decoder.use_calendars({key: read_calendar(key, value) for key, value, _ in rows}, rows)
 
 
 def _list(db: apsw.Connection, kind: str, prefix: str) -> list[Any]:

@@ -60,7 +60,7 @@ class SqliteStore:
         """
         self._decoder = Decoder(zones)
         self._alone = False
-        self._tools = ledger.Tools(self._decoder, entropy)
+        self._tools = ledger.Tools(self._decoder, ledger.Ids(entropy))
         self.records = SqliteRecords(self._read, self._write)
         try:
             db = open_database(path, durable=not inline)
@@ -154,7 +154,7 @@ class SqliteStore:
 
     async def claim_due(self, node: NodeId, rooms: Mapping[str, Room], now: datetime) -> Claimed:
         """Takes what is due in these queues."""
-        item = claims.ClaimItem(node, rooms, now, self._decoder, self._tools.entropy)
+        item = claims.ClaimItem(node, rooms, now, self._decoder, self._tools.ids)
         return await self._write(claims.claim, item, claims.prepare_claim)  # type: ignore[no-any-return]
 
     async def settle(self, settlements: Sequence[Settlement], now: datetime) -> Settled:
