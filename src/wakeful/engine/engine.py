@@ -390,8 +390,6 @@ class Engine:
         if self._starved:
             self._alarm.ring()
 
-    # ── beside the runs ──
-
     async def _prune_turns(self) -> None:
         while True:
             removed = await self._store.prune(self._limits.retention, self._clock.now())
