@@ -246,3 +246,17 @@ async def test_a_short_sleep_within_the_lease_interrupts_nothing() -> None:
         await here.advance(seconds=30)
         assert len(here.deliveries()) == 1
         assert [(row.state, row.fence) for row in await here.history("slow")] == [(RunState.SUCCEEDED, 1)]
+
+
+async def test_a_clock_set_back_while_no_node_ran_is_noticed_by_the_next() -> None:
+    async with world("2026-03-04T12:05:10Z") as here:
+        watch = Watch(here)
+        await here.put("minutely", MINUTELY)
+        await here.advance(minutes=2)
+        here.kill(0)
+        here.set_clock(hours=-1)
+        here.restart(0)
+        await here.advance(minutes=5)
+
+        assert watch.silence("minutely") <= s(61)
+        assert await here.scheduler.audit() == []

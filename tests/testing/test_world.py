@@ -12,7 +12,7 @@ from support.stores import NOON, a_job, s
 from wakeful.core.errors import WakefulError
 from wakeful.core.job import Calendar
 from wakeful.core.ports import Put
-from wakeful.core.run import Accepted, RunState
+from wakeful.core.run import Accepted, RunState, Unavailable
 from wakeful.testing import Delivery, Failed, Succeeded, VirtualClock, world
 
 pytestmark = pytest.mark.anyio
@@ -166,6 +166,15 @@ async def test_an_app_that_is_away_gets_what_came_due_once_it_is_back() -> None:
         await here.advance(seconds=1)
         assert here.deliveries()
         assert await here.scheduler.audit() == []
+
+
+async def test_an_app_that_takes_nothing_though_it_is_there_is_not_asked_all_the_time() -> None:
+    async with world(NOON) as here:
+        here.clock.most_rounds = 10_000
+        await here.put("tick", due_time="1s")
+        here.answer("tick", Unavailable("the stream broke"))
+        await here.advance(seconds=11)
+        assert 2 <= len(here.deliveries()) <= 200
 
 
 async def test_what_a_killed_node_had_in_flight_comes_again_under_the_same_id() -> None:

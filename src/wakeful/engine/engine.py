@@ -9,12 +9,12 @@ from functools import partial
 from uuid import UUID
 
 from wakeful.core.errors import WakefulError
-from wakeful.core.ports import Claim, Claimed, Clock, Entropy, Health, JobQuery, Retention, Room, Sink, Store
+from wakeful.core.ports import Claim, Claimed, Clock, Entropy, Health, JobQuery, Retention, Room, RunQuery, Sink, Store
 from wakeful.core.retiming import STEP, after_step
 from wakeful.core.run import ON_TIME, Failed, Outcome, Unavailable
-from wakeful.core.settlement import Settlement, settle
+from wakeful.core.settlement import settle
 from wakeful.engine.lease import Lease
-from wakeful.engine.places import Place, Places, Slot
+from wakeful.engine.places import Delivery, Place, Places
 
 log = logging.getLogger("wakeful.engine")
 
@@ -23,6 +23,7 @@ IDLE = timedelta(seconds=1)
 # Turns and commits closer together than this would cost more than the lateness they save.
 SHORTEST_TURN = timedelta(milliseconds=3)
 BLOCKED_TURN = timedelta(milliseconds=20)
+AFTER_REFUSAL = timedelta(milliseconds=100)
 AFTER_TROUBLE = timedelta(seconds=1)
 # A part that failed is well again once it has not failed for so long.
 WELL_AGAIN = timedelta(seconds=3)
@@ -40,18 +41,6 @@ class Limits:
     retention: Retention = field(default_factory=Retention)
 
 
-@dataclass(slots=True)
-class _Delivery:
-    """A claimed run on its way, until its settlement is written; ``ended_at`` is when its outcome came, since boot."""
-
-    claim: Claim
-    slot: Slot
-    node_id: int
-    settlement: Settlement | None = None
-    ended_at: timedelta = timedelta(0)
-    task: asyncio.Task[Outcome] | None = None
-
-
 class Engine:
     """One node: claims for the sinks that are attached, delivers, settles."""
 
@@ -65,8 +54,8 @@ class Engine:
         self._settle_alarm = clock.alarm()
         self._settle_pause = clock.alarm()
         self._places = Places(self._limits.most_running, self._alarm.ring)
-        self._holding: dict[UUID, _Delivery] = {}
-        self._outcomes: list[_Delivery] = []
+        self._holding: dict[UUID, Delivery] = {}
+        self._outcomes: list[Delivery] = []
         self._claiming = asyncio.Lock()
         self._draining = False
         self._wake_at = NEVER
@@ -205,6 +194,10 @@ class Engine:
     # ── claims ──
 
     async def _claim_turns(self) -> None:
+        newest = (await self._store.list_runs(RunQuery(limit=1))).items
+        if newest and newest[0].created_at is not None and newest[0].created_at > self._clocks[0]:
+            # The clock was set back while no node ran: that is a step like any other.
+            self._clocks = (newest[0].created_at, self._clocks[1])
         while True:
             beat = await self._lease.renew(self._places.queues(), self._holding)
             if beat is not None:
@@ -317,7 +310,7 @@ class Engine:
             self._lease.doubt()
             self._alarm.ring()
             return
-        delivery = _Delivery(claim, slot, self._lease.node_id)
+        delivery = Delivery(claim, slot, self._lease.node_id)
         self._holding[claim.run.id] = delivery
         task = asyncio.get_running_loop().create_task(self._deliver(slot.place, claim))
         delivery.task = task
@@ -332,10 +325,11 @@ class Engine:
             log.exception("delivering run %s failed inside its target", claim.run.id)
             return Failed(f"{type(error).__name__}: {error}")
         if isinstance(outcome, Unavailable):
-            place.probe()
+            # A sink that says it is there and takes nothing is not asked without end.
+            place.probe(lambda: self._clock.alarm().wait(self._clock.now() + AFTER_REFUSAL))
         return outcome
 
-    def _delivered(self, delivery: _Delivery, task: asyncio.Task[Outcome]) -> None:
+    def _delivered(self, delivery: Delivery, task: asyncio.Task[Outcome]) -> None:
         """Runs even for a delivery that was cut off before its first step."""
         delivery.slot.place.deliveries.discard(task)
         if delivery.node_id != self._lease.node_id:
@@ -383,8 +377,9 @@ class Engine:
         self._settling_since = None
         if settled.stale:
             log.warning("%d outcomes came after their runs had been taken", len(settled.stale))
-        # A backlog that runs one after the other goes on at once.
-        self._hurried = settled.wake_at is not None and settled.wake_at <= self._clock.now()
+        # A backlog that runs one after the other goes on at once; what nobody took does not come again like that.
+        done = any(delivery.settlement and delivery.settlement.ended_at for delivery in batch)
+        self._hurried = done and settled.wake_at is not None and settled.wake_at <= self._clock.now()
         if settled.wake_at is not None:
             self.wake(settled.wake_at)
         if self._starved:

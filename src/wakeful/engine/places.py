@@ -3,10 +3,13 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
 
-from wakeful.core.ports import Sink
+from wakeful.core.ports import Claim, Sink
 from wakeful.core.run import Outcome
+from wakeful.core.settlement import Settlement
 
 log = logging.getLogger("wakeful.engine")
 
@@ -45,7 +48,7 @@ class Place:
         self._places = places
         self._gone = False
         self._probe: asyncio.Task[None] | None = None
-        self.probe()
+        self.probe(None)
 
     @property
     def attached(self) -> bool:
@@ -57,13 +60,15 @@ class Place:
         """Slots that are free now."""
         return self._limit - self.held if self.up else 0
 
-    def probe(self) -> None:
-        """Takes the sink for unavailable until it says otherwise."""
+    def probe(self, pause: Callable[[], Awaitable[None]] | None) -> None:
+        """Takes the sink for unavailable until it says otherwise; it is asked after a ``pause``."""
         self.up = False
         if not self._gone and (self._probe is None or self._probe.done()):
-            self._probe = asyncio.get_running_loop().create_task(self._until_available())
+            self._probe = asyncio.get_running_loop().create_task(self._until_available(pause))
 
-    async def _until_available(self) -> None:
+    async def _until_available(self, pause: Callable[[], Awaitable[None]] | None) -> None:
+        if pause is not None:
+            await pause()
         while True:
             try:
                 await self.sink.available()
@@ -82,6 +87,18 @@ class Place:
         self._places.remove(self)
         for delivery in tuple(self.deliveries):
             delivery.cancel()
+
+
+@dataclass(slots=True)
+class Delivery:
+    """A claimed run on its way, until its settlement is written; ``ended_at`` is when its outcome came, since boot."""
+
+    claim: Claim
+    slot: Slot
+    node_id: int
+    settlement: Settlement | None = None
+    ended_at: timedelta = timedelta(0)
+    task: asyncio.Task[Outcome] | None = None
 
 
 class Places:

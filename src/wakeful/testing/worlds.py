@@ -119,8 +119,9 @@ class World:
             rows.extend(page.items)
             cursor = page.cursor
             if cursor is None:
+                rows.reverse()
                 # Much can happen within the millisecond that a run's id tells of.
-                return sorted(rows[::-1], key=lambda row: (row.created_at or row.scheduled_for, row.seq or 0))
+                return sorted(rows, key=lambda row: (row.created_at or row.scheduled_for, row.seq or 0))
 
     # ── apps ──
 

@@ -1,9 +1,9 @@
--- Every statement has a name and one sentence. What is done to many rows is one statement over json_each(:items).
+-- Every statement has a name and one sentence. What is done to many rows is one statement over jsonb_each(:items).
 
 -- end_named --
 -- Ends the unended rows of these keys, to make room for what replaces them; what of them is overdue is still to be told.
 UPDATE jobs SET state = 'replaced', plan_at = NULL, updated_at = :now, ended_at = :now
- WHERE id IN (SELECT j.id FROM json_each(:items) d CROSS JOIN jobs j
+ WHERE id IN (SELECT j.id FROM jsonb_each(:items) d CROSS JOIN jobs j
                WHERE j.namespace = d.value->>'namespace' AND j.owner = d.value->>'owner' AND j.name = d.value->>'name'
                  AND j.ended_at IS NULL)
 RETURNING id, active, next_due_at <= :now
@@ -15,7 +15,7 @@ INSERT INTO jobs(namespace, owner, name, definition, data, queue, max_running, p
 SELECT value->>'namespace', value->>'owner', value->>'name', value->>'definition', unhex(value->>'data'), value->>'queue',
        value->>'max_running', value->>'priority', value->>'pause_after', value->>'delay', value->>'next',
        (value->>'next') + (value->>'delay'), value->>'now', value->>'now'
-  FROM json_each(:items) WHERE true
+  FROM jsonb_each(:items) WHERE true
 ON CONFLICT(namespace, owner, name) WHERE ended_at IS NULL DO NOTHING
 RETURNING id, namespace, owner, name
 
@@ -29,7 +29,7 @@ DELETE FROM payloads WHERE job_id = :id
 
 -- complete_unborn --
 -- Ends jobs of which no instant is ever due.
-UPDATE jobs SET state = 'completed', ended_at = created_at WHERE id IN (SELECT value FROM json_each(:ids))
+UPDATE jobs SET state = 'completed', ended_at = created_at WHERE id IN (SELECT value FROM jsonb_each(:ids))
 
 -- edit_job --
 -- Changes the definition; the row, its number of occurrences and its runs go on.
@@ -42,7 +42,7 @@ UPDATE jobs SET definition = :definition, data = :data, queue = :queue, max_runn
 -- stop_runs --
 -- Ends the runs of these jobs that nobody performs now.
 UPDATE runs SET state = :state, reason = :reason, ended_at = :now, run_at = NULL, lease_until = NULL
- WHERE job_id IN (SELECT value FROM json_each(:ids)) AND state IN ('waiting', 'blocked')
+ WHERE job_id IN (SELECT value FROM jsonb_each(:ids)) AND state IN ('waiting', 'blocked')
 RETURNING job_id
 
 -- account --
@@ -52,7 +52,7 @@ UPDATE jobs SET seq = :seq, not_run = not_run + :gone WHERE id = :id
 -- recount_active --
 -- Counts the runs of these jobs again that wait or are in flight.
 UPDATE jobs SET active = (SELECT count(*) FROM runs r WHERE r.job_id = jobs.id AND r.state IN ('waiting', 'claimed', 'open'))
- WHERE id IN (SELECT value FROM json_each(:ids))
+ WHERE id IN (SELECT value FROM jsonb_each(:ids))
 
 -- end_jobs --
 -- Ends unended jobs: by namespace, owner, name or prefix, each where given.
@@ -82,13 +82,13 @@ UPDATE jobs SET state = 'completed', ended_at = :now, plan_at = NULL
 -- For each queue and priority, highest first: when its first job and its first waiting run are due.
 WITH RECURSIVE
   of_jobs(queue, priority) AS (
-    SELECT value, (SELECT max(priority) FROM jobs WHERE queue = value AND plan_at IS NOT NULL) FROM json_each(:queues)
+    SELECT value, (SELECT max(priority) FROM jobs WHERE queue = value AND plan_at IS NOT NULL) FROM jsonb_each(:queues)
     UNION ALL
     SELECT queue, (SELECT max(j.priority) FROM jobs j
                     WHERE j.queue = of_jobs.queue AND j.plan_at IS NOT NULL AND j.priority < of_jobs.priority)
       FROM of_jobs WHERE priority IS NOT NULL),
   of_runs(queue, priority) AS (
-    SELECT value, (SELECT max(priority) FROM runs WHERE queue = value AND state = 'waiting') FROM json_each(:queues)
+    SELECT value, (SELECT max(priority) FROM runs WHERE queue = value AND state = 'waiting') FROM jsonb_each(:queues)
     UNION ALL
     SELECT queue, (SELECT max(r.priority) FROM runs r
                     WHERE r.queue = of_runs.queue AND r.state = 'waiting' AND r.priority < of_runs.priority)
@@ -116,7 +116,7 @@ SELECT id FROM runs WHERE queue = :queue AND priority = :priority AND state = 'w
 -- Takes waiting runs, unless somebody else did.
 UPDATE runs SET state = 'claimed', claimed_by = :node, fence = fence + 1, attempt = attempt + 1, lease_until = NULL,
        revision = (SELECT j.revision FROM jobs j WHERE j.id = job_id), started_at = coalesce(started_at, :now)
- WHERE id IN (SELECT unhex(value) FROM json_each(:ids)) AND state = 'waiting'
+ WHERE id IN (SELECT unhex(value) FROM jsonb_each(:ids)) AND state = 'waiting'
 RETURNING {run_columns}
 
 -- move_on --
@@ -127,7 +127,7 @@ UPDATE jobs SET seq = d.value->>'seq', next_due_at = d.value->>'next', not_run =
        busy_at = CASE WHEN active + (d.value->>'made') < max_running THEN busy_at ELSE :now END,
        state = CASE WHEN d.value->>'next' IS NULL AND active + (d.value->>'made') = 0 THEN 'completed' ELSE state END,
        ended_at = CASE WHEN d.value->>'next' IS NULL AND active + (d.value->>'made') = 0 THEN :now ELSE ended_at END
-  FROM json_each(:plans) d
+  FROM jsonb_each(:plans) d
  WHERE jobs.id = d.value->>'id' AND jobs.seq = d.value->>'was' AND jobs.revision = d.value->>'revision'
    AND jobs.state = 'active' AND jobs.plan_at IS NOT NULL
 RETURNING jobs.id
@@ -139,43 +139,43 @@ INSERT INTO runs(id, job_id, seq, cause, scheduled_for, scheduled_to, instants, 
 SELECT unhex(value->>'id'), value->>'job', value->>'seq', value->>'cause', value->>'for', value->>'to', value->>'instants',
        value->>'state', value->>'reason', value->>'queue', value->>'run_at', value->>'attempt', value->>'fence',
        value->>'revision', value->>'node', :now + coalesce(value->>'place', 0), value->>'started', value->>'ended', coalesce(value->>'priority', 0), unhex(value->>'retry_of')
-  FROM json_each(:runs)
+  FROM jsonb_each(:runs)
 
 -- overtake --
 -- Ends the runs of jobs whose next run takes their place; the newer fence shuts their owners out.
 UPDATE runs SET state = 'superseded', reason = 'overtaken', fence = fence + 1, claimed_by = NULL, lease_until = NULL, run_at = NULL,
        ended_at = :now
- WHERE job_id IN (SELECT value FROM json_each(:ids)) AND state IN ('blocked', 'waiting', 'claimed', 'open')
+ WHERE job_id IN (SELECT value FROM jsonb_each(:ids)) AND state IN ('blocked', 'waiting', 'claimed', 'open')
 
 -- cancel_runs --
 -- Ends runs that were asked to end; the newer fence shuts their owners out.
 UPDATE runs SET state = 'cancelled', reason = :reason, fence = fence + 1, claimed_by = NULL, lease_until = NULL, run_at = NULL,
        ended_at = :now
- WHERE id IN (SELECT unhex(value) FROM json_each(:ids)) AND state IN ('waiting', 'claimed', 'open')
+ WHERE id IN (SELECT unhex(value) FROM jsonb_each(:ids)) AND state IN ('waiting', 'claimed', 'open')
 RETURNING id, job_id, state, attempt, scheduled_for, run_at, ended_at
 
 -- cancel_blocked --
 -- Ends runs that wait behind others: they hold no room of their job.
 UPDATE runs SET state = 'cancelled', reason = :reason, ended_at = :now
- WHERE id IN (SELECT unhex(value) FROM json_each(:ids)) AND state = 'blocked'
+ WHERE id IN (SELECT unhex(value) FROM jsonb_each(:ids)) AND state = 'blocked'
 RETURNING id
 
 -- retime --
 -- Moves the next instants of jobs, each only if it still stands where it was read.
 UPDATE jobs SET next_due_at = d.value->>'next', plan_at = CASE WHEN plan_at IS NOT NULL THEN (d.value->>'next') + delay_us END
-  FROM json_each(:moves) d
+  FROM jsonb_each(:moves) d
  WHERE jobs.id = d.value->>'id' AND jobs.revision = d.value->>'revision' AND jobs.seq = d.value->>'seq'
    AND jobs.next_due_at = d.value->>'was' AND jobs.ended_at IS NULL
 RETURNING jobs.id
 
 -- lost_runs --
 -- Of the runs that a node believes to hold, those that are no longer its own.
-SELECT value FROM json_each(:ids)
+SELECT value FROM jsonb_each(:ids)
  WHERE NOT EXISTS(SELECT 1 FROM runs WHERE id = unhex(value) AND state = 'claimed' AND claimed_by = :node)
 
 -- not_held --
 -- What the store believes a node to hold, and the node does not know of.
-SELECT id FROM runs WHERE state = 'claimed' AND claimed_by = :node AND hex(id) NOT IN (SELECT upper(value) FROM json_each(:ids))
+SELECT id FROM runs WHERE state = 'claimed' AND claimed_by = :node AND hex(id) NOT IN (SELECT upper(value) FROM jsonb_each(:ids))
 
 -- park --
 -- Takes a job that can't be understood out of the due index.
@@ -195,7 +195,7 @@ UPDATE runs SET
                                            WHEN runs.errors IS NULL THEN '[]'
                                            ELSE json_remove(runs.errors, '$[1]') END,
                                       '$[#]', json_object('attempt', runs.attempt, 'at', :now, 'error', d.value->>'error')) END
-  FROM json_each(:items) d CROSS JOIN jobs j
+  FROM jsonb_each(:items) d CROSS JOIN jobs j
  WHERE runs.id = unhex(d.value->>'id') AND runs.fence = d.value->>'fence' AND runs.state IN ('claimed', 'open') AND j.id = runs.job_id
 RETURNING runs.id, runs.job_id, runs.state, runs.attempt, runs.scheduled_for, runs.run_at, runs.ended_at, runs.fence
 
@@ -205,7 +205,7 @@ UPDATE runs SET state = 'waiting', run_at = :now
  WHERE id IN (SELECT id FROM (SELECT r.id, o.value->>'ended' ended,
                                       row_number() OVER (PARTITION BY r.job_id ORDER BY r.created_at, r.id) place,
                                       j.max_running - j.active + (o.value->>'ended') room
-                                 FROM json_each(:jobs) o CROSS JOIN runs r CROSS JOIN jobs j
+                                 FROM jsonb_each(:jobs) o CROSS JOIN runs r CROSS JOIN jobs j
                                 WHERE r.job_id = o.value->>'job' AND r.state = 'blocked' AND j.id = r.job_id)
                WHERE place <= min(ended, room))
 RETURNING job_id
@@ -228,7 +228,7 @@ UPDATE jobs SET active = active - (o.value->>'ended') + (o.value->>'promoted'),
                     THEN 'completed'
                     WHEN state = 'active' AND streak + (o.value->>'failed') >= pause_after AND (o.value->>'succeeded') = 0
                     THEN 'paused' ELSE state END
-  FROM json_each(:jobs) o WHERE jobs.id = o.value->>'job'
+  FROM jsonb_each(:jobs) o WHERE jobs.id = o.value->>'job'
 RETURNING plan_at
 
 -- occupy --
@@ -280,7 +280,7 @@ UPDATE runs SET fence = fence + 1, claimed_by = NULL, lease_until = NULL, state 
   FROM (SELECT r.id run_id, j.state job_state,
                CASE WHEN j.state = 'replaced' THEN 'superseded' WHEN j.ended_at IS NOT NULL THEN 'cancelled'
                     WHEN j.definition->>'at_most_once' THEN 'failed' ELSE 'waiting' END state
-          FROM json_each(:ids) d CROSS JOIN runs r CROSS JOIN jobs j WHERE r.id = unhex(d.value) AND j.id = r.job_id) t
+          FROM jsonb_each(:ids) d CROSS JOIN runs r CROSS JOIN jobs j WHERE r.id = unhex(d.value) AND j.id = r.job_id) t
  WHERE runs.id = t.run_id
 RETURNING runs.id, runs.job_id, runs.state, runs.attempt, runs.scheduled_for, runs.run_at, runs.ended_at
 
@@ -353,16 +353,16 @@ SELECT id FROM jobs WHERE ended_at < :before AND NOT EXISTS(SELECT 1 FROM runs W
 
 -- prune_jobs --
 -- Removes ended jobs of which no run is left.
-DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(:ids)) AND ended_at IS NOT NULL
+DELETE FROM jobs WHERE id IN (SELECT value FROM jsonb_each(:ids)) AND ended_at IS NOT NULL
    AND NOT EXISTS(SELECT 1 FROM runs WHERE runs.job_id = jobs.id)
 
 -- prune_payloads --
 -- Removes the data of jobs that are gone.
-DELETE FROM payloads WHERE job_id IN (SELECT value FROM json_each(:ids)) AND NOT EXISTS(SELECT 1 FROM jobs WHERE id = job_id)
+DELETE FROM payloads WHERE job_id IN (SELECT value FROM jsonb_each(:ids)) AND NOT EXISTS(SELECT 1 FROM jobs WHERE id = job_id)
 
 -- count_pruned --
 -- Counts, on their jobs, instants whose rows are gone.
-UPDATE jobs SET pruned = pruned + (d.value->>1) FROM json_each(:jobs) d WHERE jobs.id = d.value->>0
+UPDATE jobs SET pruned = pruned + (d.value->>1) FROM jsonb_each(:jobs) d WHERE jobs.id = d.value->>0
 
 -- revive --
 -- Brings a complete job back for a run that is to be done again, unless another has its name.
