@@ -13,7 +13,7 @@ from support.receiver import Rule
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 # Two cores that the tests share with others.
-ON_TIME_S = 0.25
+ON_TIME_S = 2.0
 FLAT_MIB = 24
 
 

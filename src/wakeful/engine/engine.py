@@ -212,7 +212,9 @@ class Engine:
             self._turn_at = self._clock.boot().elapsed
             if not self._starved and not self._hurried:
                 await self._claim_pause.wait(self._clock.now() + SHORTEST_TURN)
-            await self._alarm.wait(min(wake_at, self._wake_at, self._clock.now() + IDLE))
+            # A process that stood still looks at its lease before anything else.
+            if self._lease.trusted:
+                await self._alarm.wait(min(wake_at, self._wake_at, self._clock.now() + IDLE))
 
     async def _watch_clock(self) -> None:
         wall, boot = self._clock.now(), self._clock.boot().elapsed
