@@ -63,7 +63,7 @@ def prepare_claim(db: apsw.Connection, item: ClaimItem) -> Claimed | None:
 def _firsts(db: apsw.Connection, queues: Iterable[str]) -> dict[str, dict[int, int]]:
     """When something of each queue is due first, by priority, the highest first."""
     found: dict[str, dict[int, int]] = {}
-    for queue, priority, at, _ in sorted(
+    for queue, priority, at in sorted(
         sql(db, "next_of_queues", {"queues": dumps(list(queues))}), key=lambda row: -row[1]
     ):
         firsts = found.setdefault(queue, {})

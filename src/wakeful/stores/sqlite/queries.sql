@@ -94,11 +94,11 @@ WITH RECURSIVE
                     WHERE r.queue = of_runs.queue AND r.state = 'waiting' AND r.priority < of_runs.priority)
       FROM of_runs WHERE priority IS NOT NULL)
 SELECT queue, priority, (SELECT plan_at FROM jobs j WHERE j.queue = q.queue AND j.priority = q.priority AND j.plan_at IS NOT NULL
-                          ORDER BY plan_at LIMIT 1), true
+                          ORDER BY plan_at LIMIT 1)
   FROM of_jobs q WHERE priority IS NOT NULL
 UNION ALL
 SELECT queue, priority, (SELECT run_at FROM runs r WHERE r.queue = q.queue AND r.priority = q.priority AND r.state = 'waiting'
-                          ORDER BY run_at LIMIT 1), false
+                          ORDER BY run_at LIMIT 1)
   FROM of_runs q WHERE priority IS NOT NULL
 
 -- due_jobs --
