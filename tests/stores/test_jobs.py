@@ -258,6 +258,16 @@ async def test_namespaces_and_owners_are_exact_too(store: Store) -> None:
     ]
 
 
+async def test_owners_are_found_by_the_beginning_of_their_names(store: Store) -> None:
+    owners = ("actor/T/1", "actor/T/10", "actor/T/", "actor/T%/1", "actor/Tx/1", "actor/T")
+    await put_all(store, *(JobKey("test", owner, "n") for owner in owners), JobKey("other", "actor/T/1", "n"))
+    whole = JobQuery("test", owner_prefix="actor/T/")
+    assert {record.job.key.owner for record in (await store.list_jobs(whole)).items} == set(owners[:3])
+    assert await end(store, namespace="test", owner_prefix="actor/T/1", name_prefix="n") == 2
+    assert {owner for namespace, owner, _ in await left(store) if namespace == "test"} == set(owners[2:])
+    assert await end(store, owner_prefix="actor/") == 5
+
+
 async def test_an_ended_job_is_listed_only_when_asked_for(store: Store) -> None:
     await put_all(store, key("a"), key("b"))
     await end(store, name="a")

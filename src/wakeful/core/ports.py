@@ -107,13 +107,14 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """Which jobs: every field narrows. ``name`` is exact; ``after`` is the cursor of the page before."""
+    """Which jobs: every field narrows. Prefixes count bytes; ``after`` is the cursor of the page before."""
 
     namespace: str | None = None
     owner: str | None = None
     name: str | None = None
     job_id: int | None = None
     name_prefix: str | None = None
+    owner_prefix: str | None = None
     ended: bool = False
     after: str | None = None
     limit: int = 1000

@@ -55,10 +55,9 @@ UPDATE jobs SET active = (SELECT count(*) FROM runs r WHERE r.job_id = jobs.id A
  WHERE id IN (SELECT value FROM jsonb_each(:ids))
 
 -- end_jobs --
--- Ends unended jobs: by namespace, owner, name or prefix, each where given.
+-- Ends the jobs that a query names.
 UPDATE jobs SET state = :state, plan_at = NULL, updated_at = :now, ended_at = :now
- WHERE ended_at IS NULL AND (:namespace IS NULL OR namespace = :namespace) AND (:owner IS NULL OR owner = :owner)
-   AND (:name IS NULL OR name = :name) AND (:low IS NULL OR name >= :low) AND (:high IS NULL OR name < :high)
+ WHERE {where} AND ended_at IS NULL
 RETURNING id, active, next_due_at <= :now
 
 -- job_columns --

@@ -30,9 +30,10 @@ def _load_statements() -> dict[str, str]:
 SQL = _load_statements()
 
 
-def sql(db: apsw.Connection, name: str, values: Mapping[str, Any] | None = None) -> list[Row]:
-    """Executes a named statement; all its rows."""
-    return cast(list[Row], db.execute(SQL[name], values).fetchall())
+def sql(db: apsw.Connection, name: str, values: Mapping[str, Any] | None = None, where: str = "") -> list[Row]:
+    """Executes a named statement; all its rows. ``where`` takes its place in those that have one."""
+    statement = SQL[name].replace("{where}", where) if where else SQL[name]
+    return cast(list[Row], db.execute(statement, values).fetchall())
 
 
 def dumps(value: Any) -> str:

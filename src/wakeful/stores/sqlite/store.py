@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import apsw
-import msgspec
 
 from wakeful.core.codec import Decoder, Zones, to_us
 from wakeful.core.errors import ErrorCode, WakefulError
@@ -34,9 +33,10 @@ from wakeful.core.ports import (
 from wakeful.core.run import Run
 from wakeful.core.settlement import Settlement
 from wakeful.stores.sqlite import claims, definitions, ledger, settling, upkeep
+from wakeful.stores.sqlite.definitions import job_conditions
 from wakeful.stores.sqlite.opening import connect, open_database, pragma
 from wakeful.stores.sqlite.records import SqliteRecords, refresh_calendars
-from wakeful.stores.sqlite.rows import SQL, Row, after_prefix, dumps, job_record, run_of, sql
+from wakeful.stores.sqlite.rows import SQL, Row, dumps, job_record, run_of, sql
 from wakeful.stores.sqlite.writer import InlineWriter, Prepare, Work, Writer, explained
 
 T = TypeVar("T")
@@ -102,7 +102,7 @@ class SqliteStore:
 
     def _list_jobs(self, db: apsw.Connection, query: JobQuery) -> Page[JobRecord]:
         refresh_calendars(db, self._decoder)
-        where, values = _job_conditions(query)
+        where, values = job_conditions(query)
         statement = f"{SQL['job_columns']} WHERE {where} ORDER BY namespace, owner, name, id LIMIT :limit"
         rows: list[Row] = list(db.execute(statement, {**values, "limit": query.limit + 1}))
         page = [job_record(self._decoder, row) for row in rows[: query.limit]]
@@ -202,36 +202,8 @@ def _data_version(db: apsw.Connection, _: None) -> int:
     return pragma(db, "data_version")
 
 
-def _job_conditions(query: JobQuery) -> tuple[str, dict[str, Any]]:
-    values: dict[str, Any] = {}
-    conditions = ["true"] if query.ended else ["ended_at IS NULL"]
-    for field, column in (("namespace", "namespace"), ("owner", "owner"), ("name", "name"), ("job_id", "id")):
-        value = getattr(query, field)
-        if value is not None:
-            conditions.append(f"{column} = :{column}")
-            values[column] = value
-    if query.name_prefix:
-        conditions.append("name >= :low AND (:high IS NULL OR name < :high)")
-        values |= {"low": query.name_prefix, "high": after_prefix(query.name_prefix)}
-    if query.after is not None:
-        conditions.append("(namespace, owner, name, id) > (:ns_after, :owner_after, :name_after, :id_after)")
-        places = ("ns_after", "owner_after", "name_after", "id_after")
-        values |= dict(zip(places, _cursor_parts(query.after), strict=True))
-    return " AND ".join(conditions), values
-
-
 def _job_cursor(row: Row) -> str:
     return dumps([row[1], row[2], row[3], row[0]]).encode().hex()
-
-
-def _cursor_parts(cursor: str) -> list[Any]:
-    try:
-        parts = msgspec.json.decode(bytes.fromhex(cursor), type=list)
-        if len(parts) == 4:
-            return parts
-    except (ValueError, msgspec.DecodeError):
-        pass
-    raise WakefulError(ErrorCode.INVALID_JOB, "the cursor is not one that a page of jobs gave")
 
 
 def _run_cursor(cursor: str | None) -> bytes | None:
