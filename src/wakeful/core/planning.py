@@ -71,9 +71,20 @@ def plan(record: JobRecord, now: datetime) -> Plan:
         raise ValueError("a job without a next due instant can't be planned")
     # With jitter, a run is due a little after its instant: for this job it is not that late yet.
     now -= record.job.delay
+    if _simply_due(record, now):
+        due, runs = record.next_due_at, record.seq - record.not_run
+        return Plan(due, record.seq + 1, (), record.job.schedule.next_due(due, runs + 1), record.seq + 1)
     walk = _Walk(record.job, record.seq - record.not_run, now)
     made, cursor = walk.go(_spans(record, now), _Cursor(record.next_due_at, record.seq))
     return replace(made, next_due_at=cursor.due, seq=cursor.seq)
+
+
+def _simply_due(record: JobRecord, now: datetime) -> bool:
+    """Whether no policy has a say: the next instant is on time, and came after the job was busy last."""
+    due, free_at, job = record.next_due_at, record.free_at, record.job
+    if due is None or job.calendars or not now - ON_TIME < due <= now:
+        return False
+    return free_at is None or due > free_at - job.delay
 
 
 def leave_out(record: JobRecord, now: datetime, state: RunState, reason: str) -> Plan:

@@ -214,7 +214,7 @@ class Engine:
                 await self._claim_pause.wait(self._clock.now() + SHORTEST_TURN)
             # A process that stood still looks at its lease before anything else.
             if self._lease.trusted:
-                await self._alarm.wait(min(wake_at, self._wake_at, self._clock.now() + IDLE))
+                await self._alarm.wait(min(wake_at, self._clock.now() + IDLE))
 
     async def _watch_clock(self) -> None:
         wall, boot = self._clock.now(), self._clock.boot().elapsed
@@ -253,7 +253,12 @@ class Engine:
             self._late_tokens -= now - (claim.run.run_at or now) > ON_TIME
             self._start(claim)
         self._starved = any(taken.get(queue, 0) >= room.free for queue, room in rooms.items())
-        return self._next_turn(claimed.wake_at or NEVER, now, bool(claimed.claims) or not tokens)
+        due_at = claimed.wake_at or NEVER
+        wake_at = min(self._wake_at, self._next_turn(due_at, now, bool(claimed.claims) or not tokens))
+        if due_at > now:
+            # Who hears of what is due no sooner need not ring.
+            self._wake_at = wake_at
+        return wake_at
 
     async def _claim(self, rooms: dict[str, Room], now: datetime) -> Claimed:
         try:

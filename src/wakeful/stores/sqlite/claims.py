@@ -47,10 +47,12 @@ class ClaimItem:
 
 def prepare_claim(db: apsw.Connection, item: ClaimItem) -> Claimed | None:
     """Reads what is due in the queues with room and plans it; the answer itself if that is nothing."""
-    refresh_calendars(db, item.decoder)
     now = to_us(item.now)
     wakes: list[int] = []
-    for queue, firsts in _firsts(db, item.rooms).items():
+    found = _firsts(db, item.rooms)
+    if any(first <= now for firsts in found.values() for first in firsts.values()):
+        refresh_calendars(db, item.decoder)
+    for queue, firsts in found.items():
         first = min(firsts.values())
         # What is due and not to be had now is still what comes next.
         if first > now or not _read_queue(db, item, queue, firsts):
@@ -165,10 +167,10 @@ def _claim_planned(db: apsw.Connection, item: ClaimItem) -> list[Claim]:
         sql(db, "overtake", {"ids": dumps(overtaking), "now": now})
     rows: list[dict[str, Any]] = []
     claims: list[Claim] = []
+    ids = item.ids.take(sum(len(planned.gone) + 1 for _, planned in item.planned), item.now)
     for record, planned in item.planned:
         if record.id not in moved:
             continue
-        ids = item.ids.take(len(planned.gone) + 1, item.now)
         rows.extend(gone_rows(record, planned, item.now, ids))
         if planned.scheduled_for is not None:
             run = _run(item, record, planned, next(ids))
