@@ -6,7 +6,7 @@ BIN := $(CURDIR)/.venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench soak lock
+.PHONY: help setup run test check bench soak protos lock
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ bench: $(READY) ## measure, and write the figures to bench/results
 
 soak: $(READY) ## the tests that need longer than CI has
 	$(BIN)/python -m pytest -q soak
+
+protos: $(READY) ## compile the descriptions of Dapr's messages
+	$(BIN)/python -m grpc_tools.protoc -I src/wakeful/protos --descriptor_set_out=src/wakeful/protos/messages.binpb \
+	  $(addprefix src/wakeful/protos/,common.proto health.proto rpc.proto runtime.proto scheduler.proto)
 
 lock: ## pin the newest dependencies that pyproject.toml allows
 	$(BIN)/pip install --quiet uv
