@@ -48,10 +48,11 @@ def jobs(draw: st.DrawFn) -> Job:
 
 def decoded(job: Job) -> Job:
     body = None if job.data is None else job.data.body
-    columns = Columns(job.key, job.queue, job.priority, job.pause_after, body)
+    key = job.key
+    given = encode_definition(job), key.namespace, key.owner, key.name, job.queue, job.priority, job.pause_after, body
     decoder = Decoder(load_zone)
     decoder.use_calendars({calendar.name: calendar for calendar in job.calendars}, None)
-    return decoder.job(columns, encode_definition(job))
+    return decoder.job(1, Columns(*given))
 
 
 @given(jobs())

@@ -71,12 +71,16 @@ def _duration(microseconds: int | None) -> timedelta | None:
 
 # Jobs with more data than this are not kept in memory between their runs.
 MOST_CACHED_DATA = 1024
+MOST_CACHED = 4096
 
 
 class Columns(NamedTuple):
-    """What of a job does not stand in its definition."""
+    """A stored job: its definition, and what does not stand in it."""
 
-    key: JobKey
+    definition: str
+    namespace: str
+    owner: str
+    name: str
     queue: str
     priority: int
     pause_after: int | None
@@ -94,29 +98,35 @@ class Decoder:
         self.calendars_read: object = None
         self._zones = zones
         self._recurrence = lru_cache(maxsize=4096)(self._compile)
-        # A job that comes due again and again is made once.
-        self._cached = lru_cache(maxsize=4096)(self._make)
+        # A job that comes due again and again is made once; the columns that it was made of are compared.
+        self._made: dict[int, tuple[Columns, Job]] = {}
 
     def use_calendars(self, calendars: Mapping[str, Calendar], read: object) -> None:
         """From now on jobs have these calendars; ``read`` is what they were made of."""
         self.calendars, self.calendars_read = calendars, read
-        self._cached.cache_clear()
+        self._made.clear()
 
     def _compile(self, text: str, syntax: str, zone: str | None, dst: str | None) -> Recurrence | None:
         return compile_recurrence(text, syntax, self._zones, zone, dst)
 
-    def job(self, columns: Columns, definition: str) -> Job:
-        """The job that ``encode_definition`` wrote."""
-        if columns.data is not None and len(columns.data) > MOST_CACHED_DATA:
-            return self._make(columns, definition)
-        return self._cached(columns, definition)
+    def job(self, job_id: int, columns: Columns) -> Job:
+        """The job that ``encode_definition`` wrote; ``job_id`` is what it is remembered by."""
+        made = self._made.get(job_id)
+        if made is not None and made[0] == columns:
+            return made[1]
+        job = self._make(columns)
+        if columns.data is None or len(columns.data) <= MOST_CACHED_DATA:
+            if len(self._made) >= MOST_CACHED:
+                self._made.clear()
+            self._made[job_id] = columns, job
+        return job
 
-    def _make(self, columns: Columns, definition: str) -> Job:
-        fields = msgspec.json.decode(definition)
+    def _make(self, columns: Columns) -> Job:
+        fields = msgspec.json.decode(columns.definition)
         kind, address, options = fields["target"]
         data_type = fields.get("data_type")
         return Job(
-            key=columns.key,
+            key=JobKey(columns.namespace, columns.owner, columns.name),
             schedule=self._schedule(fields),
             target=TargetSpec(kind, address, options),
             queue=columns.queue,

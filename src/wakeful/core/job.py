@@ -135,16 +135,14 @@ class Job:
     catchup_limit: int | None = None
     pause_after: int | None = None
     calendars: tuple[Calendar, ...] = ()
-
-    @property
-    def delay(self) -> timedelta:
-        """How long after its instant each run of this job is due: this job's own share of the jitter."""
-        if not self.jitter:
-            return timedelta(0)
-        name = f"{self.key.namespace}\0{self.key.owner}\0{self.key.name}".encode("utf-8", "surrogatepass")
-        return self.jitter * (int.from_bytes(blake2b(name, digest_size=6).digest(), "big") / (1 << 48))
+    # How long after its instant each run of this job is due: this job's own share of the jitter.
+    delay: timedelta = field(init=False, repr=False, compare=False, default=timedelta(0))
 
     def __post_init__(self) -> None:
+        if self.jitter:
+            name = f"{self.key.namespace}\0{self.key.owner}\0{self.key.name}".encode("utf-8", "surrogatepass")
+            share = int.from_bytes(blake2b(name, digest_size=6).digest(), "big") / (1 << 48)
+            object.__setattr__(self, "delay", self.jitter * share)
         # What may run only once is not tried again, whatever else was said.
         if self.at_most_once and self.retry.max_retries != 0:
             object.__setattr__(self, "retry", replace(self.retry, max_retries=0))
@@ -195,6 +193,11 @@ class JobRecord:
 def app_queue(namespace: str, app_id: str) -> str:
     """The queue that an app's sinks serve."""
     return f"app/{namespace}/{app_id}"
+
+
+def actor_queue(namespace: str, actor_type: str) -> str:
+    """The queue that the sinks of all who host a type of actors serve."""
+    return f"actor/{namespace}/{actor_type}"
 
 
 def check_name(name: str) -> str:

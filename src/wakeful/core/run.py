@@ -163,7 +163,10 @@ Outcome = Succeeded | Failed | Rejected | Accepted | Unavailable
 
 def run_id(now: datetime, entropy: bytes) -> UUID:
     """A version 7 UUID (RFC 9562, 5.7): 48 bits of milliseconds, then 10 bytes of ``entropy``; sorts by time."""
-    milliseconds = int(now.timestamp() * 1000)
-    random = int.from_bytes(entropy[:10], "big")
-    value = milliseconds << 80 | (random & (1 << 80) - 1)
-    return UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62)
+    return UUID(int=run_number(int(now.timestamp() * 1000), entropy))
+
+
+def run_number(milliseconds: int, entropy: bytes) -> int:
+    """The number of such an id, ``milliseconds`` after the epoch."""
+    value = milliseconds << 80 | int.from_bytes(entropy[:10], "big")
+    return value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62

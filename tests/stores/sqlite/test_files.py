@@ -1,6 +1,7 @@
 """The file: what is refused, what is left untouched, and what two processes leave behind."""
 
 import os
+from importlib.resources import files
 from pathlib import Path
 
 import apsw
@@ -11,6 +12,7 @@ from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import JobState
 from wakeful.core.ports import JobQuery, Put, Retention
 from wakeful.stores.sqlite import SqliteStore
+from wakeful.stores.sqlite.opening import APPLICATION_ID
 from wakeful.zones import load_zone
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +44,24 @@ async def a_file(tmp_path: Path) -> Path:
     await store.put_job(a_job(due="1h"), Put.CREATE, NOON)
     await store.close()
     return path
+
+
+async def test_a_file_of_the_first_schema_is_brought_up_to_date_with_its_jobs(tmp_path: Path) -> None:
+    path = tmp_path / "wakeful.db"
+    first = files("wakeful.stores.sqlite").joinpath("migrations", "0001_jobs_and_runs.sql").read_text()
+    query(path, f"{first}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1")
+    (tmp_path / "newer").mkdir()
+    newer = await a_file(tmp_path / "newer")
+    names = ",".join(str(row[1]) for row in query(path, "PRAGMA table_info(jobs)"))
+    query(newer, f"ATTACH '{path}' AS old; INSERT INTO old.jobs({names}) SELECT {names} FROM jobs")
+
+    store = open_file(path)
+
+    (record,) = (await store.list_jobs(JobQuery())).items
+    assert await store.end_jobs(JobQuery(job_id=record.id), JobState.DELETED, NOON) == 1
+    await store.close()
+    schema = "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
+    assert query(path, schema) == query(newer, schema)
 
 
 async def test_a_file_of_a_newer_wakeful_is_refused_and_left_alone(tmp_path: Path) -> None:

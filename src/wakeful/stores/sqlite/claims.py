@@ -15,18 +15,31 @@ from wakeful.core.ports import Claim, Claimed, NodeId, Room
 from wakeful.core.run import ON_TIME, Cause, Run, RunState
 from wakeful.stores.sqlite.ledger import Ids, gone_rows, insert_runs, jobs_of
 from wakeful.stores.sqlite.records import refresh_calendars
-from wakeful.stores.sqlite.rows import Row, dumps, job_record, run_of, sql
+from wakeful.stores.sqlite.rows import Row, dumps, job_record, names_calendars, run_of, sql
 
 # What is on time goes first, but leaves this part of the room to what is late: nothing starves.
 LATE_SHARE = 8
-_LONG_AGO = -(1 << 62)
+_LONG_AGO, _NEVER = -(1 << 62), 1 << 62
+
+
+class _First(NamedTuple):
+    """When the first job and the first waiting run of a priority are due."""
+
+    priority: int
+    job_at: int
+    run_at: int
+
+    @property
+    def at(self) -> int:
+        """When the first of both is due."""
+        return min(self.job_at, self.run_at)
 
 
 class _Span(NamedTuple):
     """What of a queue is due in (``low``, ``high``], by priority."""
 
     queue: str
-    priorities: Sequence[int]
+    firsts: Sequence[_First]
     low: int
     high: int
 
@@ -49,11 +62,8 @@ def prepare_claim(db: apsw.Connection, item: ClaimItem) -> Claimed | None:
     """Reads what is due in the queues with room and plans it; the answer itself if that is nothing."""
     now = to_us(item.now)
     wakes: list[int] = []
-    found = _firsts(db, item.rooms)
-    if any(first <= now for firsts in found.values() for first in firsts.values()):
-        refresh_calendars(db, item.decoder)
-    for queue, firsts in found.items():
-        first = min(firsts.values())
+    for queue, firsts in _firsts(db, item.rooms).items():
+        first = min(each.at for each in firsts)
         # What is due and not to be had now is still what comes next.
         if first > now or not _read_queue(db, item, queue, firsts):
             wakes.append(first)
@@ -62,25 +72,26 @@ def prepare_claim(db: apsw.Connection, item: ClaimItem) -> Claimed | None:
     return Claimed((), from_us(min(wakes)) if wakes else None)
 
 
-def _firsts(db: apsw.Connection, queues: Iterable[str]) -> dict[str, dict[int, int]]:
+def _firsts(db: apsw.Connection, queues: Iterable[str]) -> dict[str, list[_First]]:
     """When something of each queue is due first, by priority, the highest first."""
-    found: dict[str, dict[int, int]] = {}
-    for queue, priority, at in sorted(
-        sql(db, "next_of_queues", {"queues": dumps(list(queues))}), key=lambda row: -row[1]
-    ):
-        firsts = found.setdefault(queue, {})
-        firsts[priority] = min(at, firsts.get(priority, at))
+    merged: dict[tuple[str, int], _First] = {}
+    for queue, priority, job_at, run_at in sql(db, "next_of_queues", {"queues": dumps(list(queues))}):
+        known = merged.get((queue, priority), _First(priority, _NEVER, _NEVER))
+        merged[queue, priority] = known._replace(job_at=job_at) if run_at is None else known._replace(run_at=run_at)
+    found: dict[str, list[_First]] = {}
+    for queue, priority in sorted(merged, key=lambda of: -of[1]):
+        found.setdefault(queue, []).append(merged[queue, priority])
     return found
 
 
-def _read_queue(db: apsw.Connection, item: ClaimItem, queue: str, firsts: Mapping[int, int]) -> bool:
+def _read_queue(db: apsw.Connection, item: ClaimItem, queue: str, firsts: Sequence[_First]) -> bool:
     """Reads what of a queue may be taken; whether that is anything."""
     room = item.rooms[queue]
     now = to_us(item.now)
     late = to_us(item.now - ON_TIME)
     free = room.free
-    on_time = _Span(queue, [priority for priority, first in firsts.items() if first <= now], late, now)
-    if min(firsts.values()) > late:
+    on_time = _Span(queue, [first for first in firsts if first.at <= now], late, now)
+    if min(first.at for first in firsts) > late:
         return _read_span(db, item, on_time, free) > 0
     overdue = on_time._replace(low=_LONG_AGO, high=late)
     allowed = min(room.late, free)
@@ -98,19 +109,23 @@ def _read_queue(db: apsw.Connection, item: ClaimItem, queue: str, firsts: Mappin
 def _read_span(db: apsw.Connection, item: ClaimItem, span: _Span, room: int) -> int:
     """Reads what is due in a stretch of time, by priority; how much there was, read before or not."""
     left = room
-    for priority in span.priorities:
-        bounds = {"queue": span.queue, "priority": priority, "low": span.low, "high": span.high}
-        known = set(item.ready)
-        ready = [row[0] for row in sql(db, "ready_runs", {**bounds, "room": left})] if left > 0 else []
-        item.ready.extend(run for run in ready if run not in known)
-        left -= len(ready)
-        jobs = sql(db, "due_jobs", {**bounds, "room": left}) if left > 0 else []
-        _plan_all(item, jobs)
-        left -= len(jobs)
+    for first in span.firsts:
+        bounds = {"queue": span.queue, "priority": first.priority, "low": span.low, "high": span.high}
+        if first.run_at <= span.high and left > 0:
+            ready = [run for (run,) in sql(db, "ready_runs", {**bounds, "room": left})]
+            known = set(item.ready)
+            item.ready.extend(run for run in ready if run not in known)
+            left -= len(ready)
+        if first.job_at <= span.high and left > 0:
+            jobs = sql(db, "due_jobs", {**bounds, "room": left})
+            _plan_all(db, item, jobs)
+            left -= len(jobs)
     return room - left
 
 
-def _plan_all(item: ClaimItem, jobs: Sequence[Row]) -> None:
+def _plan_all(db: apsw.Connection, item: ClaimItem, jobs: Sequence[Row]) -> None:
+    if any(names_calendars(row) for row in jobs):
+        refresh_calendars(db, item.decoder)
     known_jobs = {record.id for record, _ in item.planned}
     for row in jobs:
         if row[0] in known_jobs:
@@ -135,7 +150,7 @@ def _claim(db: apsw.Connection, item: ClaimItem) -> Claimed:
         sql(db, "park", {"id": job_id, "note": note, "now": to_us(item.now)})
     claims = _claim_ready(db, item) if item.ready else []
     claims.extend(_claim_planned(db, item) if item.planned else [])
-    times = [at for firsts in _firsts(db, item.rooms).values() for at in firsts.values()]
+    times = [first.at for firsts in _firsts(db, item.rooms).values() for first in firsts]
     return Claimed(claims, from_us(min(times)) if times else None)
 
 
@@ -171,7 +186,8 @@ def _claim_planned(db: apsw.Connection, item: ClaimItem) -> list[Claim]:
     for record, planned in item.planned:
         if record.id not in moved:
             continue
-        rows.extend(gone_rows(record, planned, item.now, ids))
+        if planned.gone:
+            rows.extend(gone_rows(record, planned, item.now, ids))
         if planned.scheduled_for is not None:
             run = _run(item, record, planned, next(ids))
             rows.append(_row(run, record.job.priority))

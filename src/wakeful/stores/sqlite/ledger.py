@@ -13,7 +13,7 @@ from wakeful.core.codec import Decoder, from_us, to_us
 from wakeful.core.job import Job, JobKey, JobRecord, Overlap
 from wakeful.core.planning import Plan
 from wakeful.core.ports import Entropy
-from wakeful.core.run import Cause, RunState, run_id
+from wakeful.core.run import Cause, RunState, run_number
 from wakeful.stores.sqlite.records import refresh_calendars
 from wakeful.stores.sqlite.rows import SQL, Row, dumps, job_record, last_run_text, sql
 
@@ -30,7 +30,8 @@ class Ids:
 
     def take(self, count: int, now: datetime) -> Iterator[UUID]:
         """The next ids, in their order."""
-        fresh = sorted(run_id(now, self._entropy(10)).int for _ in range(count))
+        milliseconds, entropy = int(now.timestamp() * 1000), self._entropy(10 * count)
+        fresh = sorted(run_number(milliseconds, entropy[at : at + 10]) for at in range(0, 10 * count, 10))
         if fresh and fresh[0] <= self._last:
             fresh = list(range(self._last + 1, self._last + 1 + count))
         self._last = fresh[-1] if fresh else self._last

@@ -41,8 +41,8 @@ UPDATE jobs SET definition = :definition, data = :data, queue = :queue, max_runn
 
 -- stop_runs --
 -- Ends the runs of these jobs that nobody performs now.
-UPDATE runs SET state = :state, reason = :reason, ended_at = :now, run_at = NULL, lease_until = NULL
- WHERE job_id IN (SELECT value FROM jsonb_each(:ids)) AND state IN ('waiting', 'blocked')
+UPDATE runs INDEXED BY runs_under_way SET state = :state, reason = :reason, ended_at = :now, run_at = NULL, lease_until = NULL
+ WHERE job_id IN (SELECT value FROM jsonb_each(:ids)) AND ended_at IS NULL AND state IN ('waiting', 'blocked')
 RETURNING job_id
 
 -- account --
@@ -51,7 +51,8 @@ UPDATE jobs SET seq = :seq, not_run = not_run + :gone WHERE id = :id
 
 -- recount_active --
 -- Counts the runs of these jobs again that wait or are in flight.
-UPDATE jobs SET active = (SELECT count(*) FROM runs r WHERE r.job_id = jobs.id AND r.state IN ('waiting', 'claimed', 'open'))
+UPDATE jobs SET active = (SELECT count(*) FROM runs r INDEXED BY runs_under_way
+                           WHERE r.job_id = jobs.id AND r.ended_at IS NULL AND r.state <> 'blocked')
  WHERE id IN (SELECT value FROM jsonb_each(:ids))
 
 -- end_jobs --
@@ -78,7 +79,7 @@ UPDATE jobs SET state = 'completed', ended_at = :now, plan_at = NULL
  WHERE id = :id AND state = 'active' AND next_due_at IS NULL AND active = 0 AND ended_at IS NULL
 
 -- next_of_queues --
--- For each queue and priority, highest first: when its first job and its first waiting run are due.
+-- For each queue and priority: when its first job and its first waiting run are due, each in its own column.
 WITH RECURSIVE
   of_jobs(queue, priority) AS (
     SELECT value, (SELECT max(priority) FROM jobs WHERE queue = value AND plan_at IS NOT NULL) FROM jsonb_each(:queues)
@@ -93,10 +94,10 @@ WITH RECURSIVE
                     WHERE r.queue = of_runs.queue AND r.state = 'waiting' AND r.priority < of_runs.priority)
       FROM of_runs WHERE priority IS NOT NULL)
 SELECT queue, priority, (SELECT plan_at FROM jobs j WHERE j.queue = q.queue AND j.priority = q.priority AND j.plan_at IS NOT NULL
-                          ORDER BY plan_at LIMIT 1)
+                          ORDER BY plan_at LIMIT 1), NULL
   FROM of_jobs q WHERE priority IS NOT NULL
 UNION ALL
-SELECT queue, priority, (SELECT run_at FROM runs r WHERE r.queue = q.queue AND r.priority = q.priority AND r.state = 'waiting'
+SELECT queue, priority, NULL, (SELECT run_at FROM runs r WHERE r.queue = q.queue AND r.priority = q.priority AND r.state = 'waiting'
                           ORDER BY run_at LIMIT 1)
   FROM of_runs q WHERE priority IS NOT NULL
 
@@ -142,9 +143,9 @@ SELECT unhex(value->>'id'), value->>'job', value->>'seq', value->>'cause', value
 
 -- overtake --
 -- Ends the runs of jobs whose next run takes their place; the newer fence shuts their owners out.
-UPDATE runs SET state = 'superseded', reason = 'overtaken', fence = fence + 1, claimed_by = NULL, lease_until = NULL, run_at = NULL,
-       ended_at = :now
- WHERE job_id IN (SELECT value FROM jsonb_each(:ids)) AND state IN ('blocked', 'waiting', 'claimed', 'open')
+UPDATE runs INDEXED BY runs_under_way
+   SET state = 'superseded', reason = 'overtaken', fence = fence + 1, claimed_by = NULL, lease_until = NULL, run_at = NULL, ended_at = :now
+ WHERE job_id IN (SELECT value FROM jsonb_each(:ids)) AND ended_at IS NULL
 
 -- cancel_runs --
 -- Ends runs that were asked to end; the newer fence shuts their owners out.
@@ -204,8 +205,8 @@ UPDATE runs SET state = 'waiting', run_at = :now
  WHERE id IN (SELECT id FROM (SELECT r.id, o.value->>'ended' ended,
                                       row_number() OVER (PARTITION BY r.job_id ORDER BY r.created_at, r.id) place,
                                       j.max_running - j.active + (o.value->>'ended') room
-                                 FROM jsonb_each(:jobs) o CROSS JOIN runs r CROSS JOIN jobs j
-                                WHERE r.job_id = o.value->>'job' AND r.state = 'blocked' AND j.id = r.job_id)
+                                 FROM jsonb_each(:jobs) o CROSS JOIN runs r INDEXED BY runs_under_way CROSS JOIN jobs j
+                                WHERE r.job_id = o.value->>'job' AND r.ended_at IS NULL AND r.state = 'blocked' AND j.id = r.job_id)
                WHERE place <= min(ended, room))
 RETURNING job_id
 

@@ -10,7 +10,7 @@ import apsw
 import msgspec
 
 from wakeful.core.codec import Columns, Decoder, from_us
-from wakeful.core.job import JobKey, JobRecord, JobState, LastRun
+from wakeful.core.job import JobRecord, JobState, LastRun
 from wakeful.core.run import Cause, Run, RunState
 
 Row = Sequence[Any]
@@ -68,16 +68,21 @@ def last_run_text(scheduled_for: int, state: str, attempts: int, ended_at: int) 
     return dumps([scheduled_for, state, attempts, ended_at])
 
 
+def names_calendars(row: Row) -> bool:
+    """Whether the job of a row of ``job_columns`` is read with calendars."""
+    return '"calendars"' in row[6]
+
+
 def job_record(decoder: Decoder, row: Row) -> JobRecord:
     """A row of ``job_columns``.
 
     Raises:
         Exception: whatever the definition's decoding raises; the caller parks the job.
     """
-    columns = Columns(JobKey(row[1], row[2], row[3]), row[8], row[21], row[22], row[7])
+    columns = Columns(row[6], row[1], row[2], row[3], row[8], row[21], row[22], row[7])
     return JobRecord(
         id=row[0],
-        job=decoder.job(columns, row[6]),
+        job=decoder.job(row[0], columns),
         revision=row[4],
         state=JobState(row[5]),
         next_due_at=_instant(row[10]),
