@@ -10,6 +10,7 @@ import pytest
 from support.stores import NOON
 from wakeful.core.job import Catchup, Overlap, RetryPolicy
 from wakeful.core.run import Outcome
+from wakeful.engine import Limits
 from wakeful.testing import Delivery, Failed, Rejected, Succeeded, World, world
 
 OVERLAPS, CATCHUPS = tuple(Overlap), tuple(Catchup)
@@ -106,7 +107,8 @@ def test_two_runs_of_six_hours_leave_the_same_trace() -> None:
 @pytest.mark.slow
 def test_a_day_of_a_thousand_jobs_is_told_whole() -> None:
     async def day() -> None:
-        async with world(NOON, seed=24) as here:
+        # Renewals of the lease are not what this is about.
+        async with world(NOON, seed=24, limits=Limits(lease=timedelta(minutes=1))) as here:
             await live(here, 24)
             assert here.now == NOON + timedelta(days=1)
             assert await here.scheduler.audit() == []
@@ -114,7 +116,8 @@ def test_a_day_of_a_thousand_jobs_is_told_whole() -> None:
             assert reached["minutely"] > 140_000
             assert reached["hourly"] > 9_000
             assert reached["daily"] >= 490
-            for number in range(100):
+            # The audit has counted the instants of all; of these the rows are read one by one.
+            for number in range(0, 100, 7):
                 rows = await here.history(f"minutely-{number}")
                 job = await here.job(f"minutely-{number}")
                 assert job is not None

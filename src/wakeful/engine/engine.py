@@ -13,7 +13,7 @@ from wakeful.core.ports import Claim, Claimed, Clock, Entropy, Health, JobQuery,
 from wakeful.core.retiming import STEP, after_step
 from wakeful.core.run import ON_TIME, Failed, Outcome, Unavailable
 from wakeful.core.settlement import settle
-from wakeful.engine.lease import Lease
+from wakeful.engine.lease import TERM, Lease
 from wakeful.engine.places import Delivery, Place, Places
 
 log = logging.getLogger("wakeful.engine")
@@ -34,10 +34,14 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one node takes on at a time: runs in flight, and overdue runs claimed in a second."""
+    """What one node takes on at a time: runs in flight, and overdue runs claimed in a second.
+
+    What it holds when it dies is taken back once its ``lease`` is over, which it renews three times meanwhile.
+    """
 
     most_running: int = 1024
     late_per_s: int = 5_000
+    lease: timedelta = TERM
     retention: Retention = field(default_factory=Retention)
 
 
@@ -48,7 +52,7 @@ class Engine:
         self._store = store
         self._clock = clock
         self._limits = limits or Limits()
-        self._lease = Lease(store, clock, entropy, label)
+        self._lease = Lease(store, clock, entropy, label, self._limits.lease)
         self._alarm = clock.alarm()
         self._claim_pause = clock.alarm()
         self._settle_alarm = clock.alarm()

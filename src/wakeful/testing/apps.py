@@ -1,7 +1,6 @@
 """The apps of a virtual world: they keep what is delivered to them, and answer as the test says."""
 
 import asyncio
-import inspect
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -102,8 +101,9 @@ class App:
         if not callable(answer):
             return answer
         said = answer(delivery)
-        outcome: Outcome | None = await said if inspect.isawaitable(said) else said
-        return outcome or Succeeded()
+        if said is None:
+            return Succeeded()
+        return said if isinstance(said, Outcome) else await said or Succeeded()
 
 
 def _content(data: Data | None) -> Any:

@@ -8,14 +8,14 @@ from typing import Any
 
 from wakeful.core.ports import Claimed, Entropy, Heartbeat, Node, NodeId, Retention, Room, Settled
 from wakeful.core.settlement import Settlement
-from wakeful.engine.lease import MARGIN, RENEW_EVERY, TERM
+from wakeful.engine.lease import renewal, trust
 from wakeful.stores.sqlite import SqliteStore
 from wakeful.testing.clock import VirtualClock
 from wakeful.zones import load_zone
 
 NEVER = datetime.max.replace(tzinfo=UTC)
-# A killed node's runs come back within this: its lease, and the time until another node looks.
-RESTLESS = timedelta(seconds=10)
+# So long after the end of a killed node's lease another node has looked.
+_LOOK = timedelta(seconds=4)
 _NO_TIME = timedelta(0)
 
 
@@ -26,8 +26,9 @@ class WatchedStore(SqliteStore):
     leases happens, and that can wait for as long as a lease is trusted.
     """
 
-    def __init__(self, path: Path, entropy: Entropy) -> None:
+    def __init__(self, path: Path, entropy: Entropy, lease: timedelta) -> None:
         super().__init__(path, load_zone, entropy, inline=True)
+        self._lease = lease
         self._due_at: datetime | None = None
         self._restless_until = _NO_TIME
         self._beats: dict[str, timedelta] = {}
@@ -41,17 +42,19 @@ class WatchedStore(SqliteStore):
         due_at = self._due_at if served else NEVER
         if due_at is None or clock.elapsed < self._restless_until:
             return _NO_TIME
-        renewal = min(self._beats.values(), default=clock.elapsed) + (RENEW_EVERY if delivering else TERM - MARGIN)
-        return min(due_at - clock.wall, renewal - clock.elapsed)
+        pause = renewal(self._lease) if delivering else trust(self._lease)
+        renew_at = min(self._beats.values(), default=clock.elapsed) + pause
+        return min(due_at - clock.wall, renew_at - clock.elapsed)
 
-    def disturb(self, restless_until: timedelta = _NO_TIME) -> None:
-        """Something happened that the store can't know of; at the latest then it has had its consequences."""
+    def disturb(self) -> None:
+        """Something happened that the store can't know of."""
         self._due_at = None
-        self._restless_until = max(self._restless_until, restless_until)
 
-    def forget(self, label: str) -> None:
-        """That node is no more."""
+    def forget(self, label: str, now: timedelta) -> None:
+        """That node is no more; once its lease is over, its runs come back."""
         self._beats.pop(label, None)
+        self._due_at = None
+        self._restless_until = now + self._lease + _LOOK
 
     async def _write(self, work: Any, item: Any, prepare: Any = None) -> Any:
         self._due_at = None

@@ -1,6 +1,7 @@
 """A whole wakeful in virtual time: scheduler, engines and store are the real ones; the clock and the apps are not."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import fields
@@ -31,11 +32,12 @@ from wakeful.scheduler import KnownCalendar, Scheduler
 from wakeful.testing.apps import Answer, Behaviour, Delivery
 from wakeful.testing.clock import VirtualClock
 from wakeful.testing.nodes import APP_LIMIT, Nodes, Surroundings, label_of
-from wakeful.testing.quiet import RESTLESS, WatchedStore
+from wakeful.testing.quiet import WatchedStore
 from wakeful.zones import load_zone
 
 NAMESPACE, APP_ID = "default", "test"
 _PAGE = 10_000
+_LAZY_GC = (100_000, 50, 1_000)
 _NO_TIME = timedelta(0)
 _TEXTS = frozenset(field.name for field in fields(ScheduleText))
 
@@ -174,8 +176,7 @@ class World:
     def kill(self, node: int = 0) -> None:
         """A node ends in the middle of whatever it does, as by ``kill -9``; nobody is told."""
         self._nodes.kill(node)
-        self._store.forget(label_of(node))
-        self._store.disturb(self.clock.elapsed + RESTLESS)
+        self._store.forget(label_of(node), self.clock.elapsed)
 
     def restart(self, node: int = 0) -> None:
         """A killed node starts again, or one more joins."""
@@ -221,13 +222,17 @@ async def world(
     The same ``seed`` and the same calls give the same runs, in the same order, with the same ids.
     """
     instant = start if isinstance(start, datetime) else datetime.fromisoformat(start)
-    entropy = Random(seed).randbytes
-    store = WatchedStore(Path(path), entropy)
-    made = World(store, VirtualClock(instant.astimezone(UTC)), entropy, limits or Limits())
+    entropy, limits = Random(seed).randbytes, limits or Limits()
+    store = WatchedStore(Path(path), entropy, limits.lease)
+    made = World(store, VirtualClock(instant.astimezone(UTC)), entropy, limits)
+    thresholds = gc.get_threshold()
+    # What a world keeps for its test lives long: to look through it for garbage would take a tenth of its time.
+    gc.set_threshold(*_LAZY_GC)
     try:
         for number in range(nodes):
             made.restart(number)
         yield made
     finally:
+        gc.set_threshold(*thresholds)
         await made.close()
         await store.close()
