@@ -242,12 +242,16 @@ class Scheduler:
         return explain(record, rows, instant, self._clock.now())
 
     async def simulate(self, query: JobQuery, since: datetime, through: datetime) -> Simulation:
-        """What these jobs would do in (``since``, ``through``], without doing it."""
+        """What these jobs would do in (``since``, ``through``], without doing it: paused ones nothing."""
         forecasts: list[Forecast] = []
         minutes: Counter[datetime] = Counter()
         async for record in self.all_jobs(query):
             count, first, last = 0, None, None
-            for at in islice(occurrences(record, since + timedelta.resolution, through), MOST_SIMULATED):
+            paused = record.state is not JobState.ACTIVE
+            passed = occurrences(record, since + timedelta.resolution, through)
+            for at in islice(passed, 0 if paused else MOST_SIMULATED):
+                if record.job.excluded_by(at) is not None:
+                    continue
                 count, first, last = count + 1, first or at, at
                 minutes[at.replace(second=0, microsecond=0)] += 1
             forecasts.append(Forecast(record.job.key, count, first, last))

@@ -7,7 +7,7 @@ import pytest
 
 from support.stores import NOON
 from wakeful.core.errors import ErrorCode, WakefulError
-from wakeful.core.job import Overlap, RetryPolicy
+from wakeful.core.job import Calendar, Overlap, RetryPolicy
 from wakeful.core.ports import JobQuery
 from wakeful.core.run import Cause, RunState
 from wakeful.testing import Failed, world
@@ -150,3 +150,17 @@ async def test_a_simulation_counts_what_would_be_and_changes_nothing() -> None:
         assert [at for at, count in found.busiest if count == 2] == [minute(60), minute(120)]
         await here.advance(minutes=1)
         assert len(here.deliveries()) == 1
+
+
+async def test_a_simulation_leaves_out_what_a_calendar_excludes_and_what_is_paused() -> None:
+    async with world(NOON) as here:
+        tomorrow = NOON.date() + timedelta(days=1)
+        await here.put("daily", "0 13 * * *", calendars=(Calendar("free", frozenset({tomorrow})),))
+        await here.put("paused", MINUTELY)
+        await here.scheduler.pause(here.key("paused"))
+        found = await here.scheduler.simulate(JobQuery(), here.now, NOON + timedelta(days=3))
+
+        assert {one.key.name: (one.instants, one.last) for one in found.jobs} == {
+            "daily": (2, NOON + timedelta(days=2, hours=1)),
+            "paused": (0, None),
+        }

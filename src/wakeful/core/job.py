@@ -147,6 +147,13 @@ class Job:
         if self.at_most_once and self.retry.max_retries != 0:
             object.__setattr__(self, "retry", replace(self.retry, max_retries=0))
 
+    def excluded_by(self, instant: datetime) -> str | None:
+        """The calendar that excludes an instant's day, in the schedule's zone."""
+        if not self.calendars:
+            return None
+        day = instant.astimezone(self.schedule.zone).date()
+        return next((calendar.name for calendar in self.calendars if calendar.excludes(day)), None)
+
 
 @dataclass(frozen=True, slots=True)
 class LastRun:

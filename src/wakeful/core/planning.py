@@ -148,8 +148,8 @@ class _Walk:
     """One planning: from span to span until a run is made or nothing is due any more."""
 
     def __init__(self, job: Job, runs: int, now: datetime) -> None:
+        self._job = job
         self._schedule: Schedule = job.schedule
-        self._calendars = job.calendars
         self._runs = runs
         self._now = now
 
@@ -163,7 +163,7 @@ class _Walk:
             return self.go(rest, cursor)
         if span.keep is Catchup.NONE:
             return self._leave(cursor, span.reach, span, rest)
-        excluded = self._calendar(cursor.due)
+        excluded = self._job.excluded_by(cursor.due)
         if excluded is not None:
             until = min(self._end_of_day(cursor.due), self._now)
             reason = span._replace(state=RunState.SKIPPED, reason=f"calendar {excluded}")
@@ -198,16 +198,9 @@ class _Walk:
 
     def _newest_allowed(self, due: datetime, last: datetime) -> datetime:
         """The newest instant that no calendar excludes; ``due`` itself is allowed."""
-        while self._calendar(last) is not None:
+        while self._job.excluded_by(last) is not None:
             last = self._schedule.passed(due, self._start_of_day(last) - timedelta.resolution).last
         return last
-
-    def _calendar(self, instant: datetime) -> str | None:
-        """The calendar that excludes an instant's local day."""
-        if not self._calendars:
-            return None
-        day = instant.astimezone(self._schedule.zone).date()
-        return next((calendar.name for calendar in self._calendars if calendar.excludes(day)), None)
 
     def _start_of_day(self, instant: datetime) -> datetime:
         local = instant.astimezone(self._schedule.zone)
