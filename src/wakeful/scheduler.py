@@ -1,7 +1,7 @@
 """What callers may ask. Every face comes here, and to nothing else."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -16,9 +16,11 @@ from wakeful.core.job import DATA_LIMIT, Calendar, Job, JobKey, JobRecord, JobSt
 from wakeful.core.outlook import occurrences
 from wakeful.core.ports import (
     Attachment,
+    Claim,
     Clock,
     Entropy,
     Health,
+    Hold,
     JobQuery,
     NewRun,
     Page,
@@ -31,7 +33,8 @@ from wakeful.core.ports import (
     Store,
 )
 from wakeful.core.retiming import after_new_zone_data
-from wakeful.core.run import Cause, Run, RunState, run_id
+from wakeful.core.run import Cause, Outcome, Run, RunState, run_id
+from wakeful.core.settlement import settle
 
 # Runs that one backfill makes at most, and instants of one job that a simulation counts at most.
 MOST_BACKFILLED = 10_000
@@ -64,6 +67,10 @@ class KnownCalendar:
 
     calendar: Calendar
     source: str | None = None
+
+
+def _nothing() -> None:
+    pass
 
 
 class Scheduler:
@@ -227,6 +234,43 @@ class Scheduler:
         )
         return new
 
+    async def claim(self, hold: Hold, rooms: Mapping[str, int], wait: timedelta) -> Sequence[Claim]:
+        """Takes runs that wait in queues of agents for a holder, by priority and age; waits for one at most so long.
+
+        They are the holder's until its lease ends: what it has not reported by then has used its attempt.
+        """
+        alarm = self._clock.alarm()
+        give_up_at = self._clock.boot().elapsed + wait
+        stop = self._runner.listen(tuple(rooms), alarm) if self._runner is not None else _nothing
+        try:
+            while True:
+                now = self._clock.now()
+                claimed = await self._store.claim_for(hold, rooms, now)
+                left = give_up_at - self._clock.boot().elapsed
+                if claimed.claims or left <= timedelta(0):
+                    return claimed.claims
+                await alarm.wait(min(now + left, claimed.wake_at or now + left))
+        finally:
+            stop()
+
+    async def report(self, run: Run, outcome: Outcome) -> None:
+        """Writes what became of a run that somebody holds; ``Accepted`` gives it more time.
+
+        Raises:
+            WakefulError: ``RUN_NOT_FOUND``: there is none; ``STALE_REVISION``: it is not under that claim any more.
+        """
+        records = await self._store.list_jobs(JobQuery(job_id=run.job_id, ended=True))
+        if not records.items:
+            raise WakefulError(ErrorCode.RUN_NOT_FOUND, f"there is no run {run.id}")
+        now = self._clock.now()
+        if not run.state.ended:
+            settlement = settle(run, outcome, records.items[0].job.retry, now)
+            settled = await self._store.settle([settlement], now)
+            if not settled.stale:
+                self._wake(settled.wake_at)
+                return
+        raise WakefulError(ErrorCode.STALE_REVISION, f"run {run.id} was taken back meanwhile, or has ended")
+
     async def why(self, key: JobKey, instant: datetime) -> str:
         """What became of the job at an instant, in a sentence.
 
@@ -305,6 +349,10 @@ class Scheduler:
         if self._runner is None:
             raise RuntimeError("a scheduler without an engine delivers nothing: there is nothing to attach to")
         return self._runner.attach(queue, sink, limit)
+
+    async def run(self, run: UUID) -> Run | None:
+        """The run of that id."""
+        return await self._store.get_run(run)
 
     def health(self) -> Health:
         """Whether claims are made on time."""

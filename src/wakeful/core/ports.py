@@ -1,6 +1,6 @@
 """The contracts between the rooms: what a store, a sink and a clock promise."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from wakeful.core.job import Job, JobKey, JobRecord, JobState
-from wakeful.core.run import Cause, Outcome, Run
+from wakeful.core.run import Cause, Outcome, Run, RunState
 from wakeful.core.settlement import Settlement
 
 NodeId = int
@@ -90,6 +90,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """For whom runs are taken that no node performs, and for how long, unless the holder asks for more time."""
+
+    holder: str
+    lease: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """The claims of one turn; ``wake_at`` is the next instant at which one of the queues has something to claim."""
 
@@ -107,7 +115,10 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """Which jobs: every field narrows. Prefixes count bytes; ``after`` is the cursor of the page before."""
+    """Which jobs: every field narrows. Prefixes count bytes; ``after`` is the cursor of the page before.
+
+    ``kind`` is of the target. With ``count`` the page tells how many there are in all.
+    """
 
     namespace: str | None = None
     owner: str | None = None
@@ -115,28 +126,48 @@ class JobQuery:
     job_id: int | None = None
     name_prefix: str | None = None
     owner_prefix: str | None = None
+    kind: str | None = None
+    states: tuple[JobState, ...] = ()
+    job_ids: tuple[int, ...] | None = None
     ended: bool = False
     after: str | None = None
+    offset: int = 0
     limit: int = 1000
+    count: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RunQuery:
-    """Which runs, newest first: of one job id, or of every incarnation of ``key``; with ``at``, of that instant."""
+    """Which runs, newest first: of one job id, or of every incarnation of ``key``; with ``at``, of that instant.
+
+    The fields from ``owner`` on narrow the runs of all jobs: ``kind`` and ``options`` are of the job's target. With
+    ``count`` the page tells how many there are in all.
+    """
 
     key: JobKey | None = None
     job_id: int | None = None
     after: str | None = None
     limit: int = 100
     at: datetime | None = None
+    owner: str | None = None
+    kind: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    states: tuple[RunState, ...] = ()
+    holder: str | None = None
+    offset: int = 0
+    count: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some items in order; ``cursor`` asks for the next page, ``None`` after the last."""
+    """Some items in order; ``cursor`` asks for the next page, ``None`` after the last.
+
+    ``total`` is how many the query names in all, where it was asked for.
+    """
 
     items: Sequence[T]
     cursor: str | None
+    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +265,10 @@ class Store(Protocol):
 
     async def claim_due(self, node: NodeId, rooms: Mapping[str, Room], now: datetime) -> Claimed:
         """Takes what is due in these queues, at most what there is room for; the runs are durable before it returns."""
+        ...
+
+    async def claim_for(self, hold: Hold, rooms: Mapping[str, int], now: datetime) -> Claimed:
+        """Takes runs that wait in these queues for a holder, at most so many: by priority, then the oldest first."""
         ...
 
     async def settle(self, settlements: Sequence[Settlement], now: datetime) -> Settled:
@@ -348,6 +383,10 @@ class Runner(Protocol):
 
     def wake(self, at: datetime) -> None:
         """Something may be claimable at ``at``."""
+        ...
+
+    def listen(self, queues: Collection[str], alarm: Alarm) -> Callable[[], None]:
+        """Rings the alarm when runs come to wait in one of the queues; call what it returns to end that."""
         ...
 
     def cut(self, run: UUID) -> None:

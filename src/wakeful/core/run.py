@@ -52,6 +52,7 @@ class Move(StrEnum):
     EXHAUSTED = "exhausted"
     REJECTED = "rejected"
     ACCEPTED = "accepted"
+    HANDED_ON = "handed_on"
     GIVEN_BACK = "given_back"
     LEASE_LOST = "lease_lost"
     LOST_FOR_GOOD = "lost_for_good"
@@ -75,12 +76,14 @@ MOVES: dict[tuple[RunState, Move], RunState] = {
     (_C, Move.EXHAUSTED): RunState.FAILED,
     (_C, Move.REJECTED): RunState.FAILED,
     (_C, Move.ACCEPTED): _O,
+    (_C, Move.HANDED_ON): _W,
     (_C, Move.GIVEN_BACK): _W,
     (_C, Move.LEASE_LOST): _W,
     (_C, Move.LOST_FOR_GOOD): RunState.FAILED,
     # A run in flight when its job ends may still succeed; what would have become a retry ends with the job.
     (_C, Move.DELETED): RunState.CANCELLED,
     (_C, Move.REPLACED): RunState.SUPERSEDED,
+    (_O, Move.GIVEN_BACK): _W,
     (_O, Move.SUCCEEDED): RunState.SUCCEEDED,
     (_O, Move.RETRIED): _W,
     (_O, Move.EXHAUSTED): RunState.FAILED,
@@ -100,7 +103,8 @@ class Run:
     """One performing of an occurrence; also, when ``instants`` > 1, a row for many instants of one fate.
 
     ``run_at`` is when the current attempt was due. ``attempt`` counts from 1 once claimed. ``fence`` grows with each
-    claim: a settlement with an older one is refused.
+    claim: a settlement with an older one is refused. A run that no node performs is its ``holder``'s until
+    ``lease_until``. ``result`` is JSON, where the target gave one.
     """
 
     id: UUID
@@ -118,6 +122,9 @@ class Run:
     fence: int = 0
     revision: int = 1
     claimed_by: int | None = None
+    holder: str | None = None
+    lease_until: datetime | None = None
+    result: bytes | None = None
     retry_of: UUID | None = None
     errors: tuple[dict[str, Any], ...] = field(default=())
     created_at: datetime | None = None
@@ -127,7 +134,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The target did it."""
+    """The target did it; ``result`` is what it gave, as JSON."""
+
+    result: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +167,14 @@ class Unavailable:
     error: str
 
 
-Outcome = Succeeded | Failed | Rejected | Accepted | Unavailable
+@dataclass(frozen=True, slots=True)
+class HandedOn:
+    """Somebody else does it, who takes it from another ``queue``. It costs no attempt."""
+
+    queue: str
+
+
+Outcome = Succeeded | Failed | Rejected | Accepted | Unavailable | HandedOn
 
 
 def run_id(now: datetime, entropy: bytes) -> UUID:

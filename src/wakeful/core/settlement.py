@@ -1,12 +1,24 @@
 """What the store must write because of an outcome; decided without I/O."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from uuid import UUID
 
 from wakeful.core.job import CountedFrom, RetryPolicy
-from wakeful.core.run import MOVES, Accepted, Failed, Move, Outcome, Rejected, Run, RunState, Succeeded, Unavailable
+from wakeful.core.run import (
+    MOVES,
+    Accepted,
+    Failed,
+    HandedOn,
+    Move,
+    Outcome,
+    Rejected,
+    Run,
+    RunState,
+    Succeeded,
+    Unavailable,
+)
 
 ERROR_LIMIT = 500
 LONGEST_INTERVAL = timedelta(days=365)
@@ -29,13 +41,18 @@ class Settlement:
     error: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    queue: str | None = None
+    result: bytes | None = None
 
 
 def settle(run: Run, outcome: Outcome, retry: RetryPolicy, now: datetime) -> Settlement:
     """What became of a claimed run: it ends, waits for its next attempt, or waits for its answer."""
     match outcome:
-        case Succeeded():
-            return _end(run, Move.SUCCEEDED, now)
+        case Succeeded(result):
+            return replace(_end(run, Move.SUCCEEDED, now), result=result) if result else _end(run, Move.SUCCEEDED, now)
+        case HandedOn(queue):
+            handed_on = _again(run, Move.HANDED_ON, run.run_at or run.scheduled_for, run.attempt - 1, None)
+            return replace(handed_on, queue=queue)
         case Rejected(error):
             return _end(run, Move.REJECTED, now, "rejected", error)
         case Failed(error):
@@ -46,7 +63,8 @@ def settle(run: Run, outcome: Outcome, retry: RetryPolicy, now: datetime) -> Set
             return Settlement(
                 run.id,
                 run.fence,
-                MOVES[run.state, Move.ACCEPTED],
+                # Who is at it may ask for more time.
+                run.state if run.state is RunState.OPEN else MOVES[run.state, Move.ACCEPTED],
                 run.attempt,
                 lease_until=now + lease,
                 started_at=run.started_at,

@@ -2,18 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
 from wakeful.core.errors import WakefulError
-from wakeful.core.ports import Claim, Claimed, Clock, Entropy, Health, JobQuery, Retention, Room, RunQuery, Sink, Store
-from wakeful.core.retiming import STEP, after_step
+from wakeful.core.ports import Alarm, Claim, Claimed, Clock, Entropy, Health, Retention, Room, Sink, Store
 from wakeful.core.run import ON_TIME, Failed, Outcome, Unavailable
 from wakeful.core.settlement import settle
+from wakeful.engine.clocks import ClockWatch
 from wakeful.engine.lease import TERM, Lease
+from wakeful.engine.listeners import Listeners
 from wakeful.engine.places import Delivery, Place, Places
 
 log = logging.getLogger("wakeful.engine")
@@ -58,6 +59,7 @@ class Engine:
         self._settle_alarm = clock.alarm()
         self._settle_pause = clock.alarm()
         self._places = Places(self._limits.most_running, self._alarm.ring)
+        self._listeners = Listeners()
         self._holding: dict[UUID, Delivery] = {}
         self._outcomes: list[Delivery] = []
         self._claiming = asyncio.Lock()
@@ -66,7 +68,7 @@ class Engine:
         self._starved = self._hurried = False
         self._late_tokens = float(self._limits.late_per_s)
         self._tokens_at = self._turn_at = clock.boot().elapsed
-        self._clocks = (clock.now(), clock.boot().elapsed)
+        self._clocks = ClockWatch(store, clock)
         self._overdue_since: timedelta | None = None
         self._settling_since: timedelta | None = None
         self._trouble: dict[str, tuple[str, timedelta]] = {}
@@ -85,6 +87,10 @@ class Engine:
         if at < self._wake_at:
             self._wake_at = at
             self._alarm.ring()
+
+    def listen(self, queues: Collection[str], alarm: Alarm) -> Callable[[], None]:
+        """Rings the alarm when runs come to wait in one of the queues; call what it returns to end that."""
+        return self._listeners.add(queues, alarm)
 
     def cut(self, run: UUID) -> None:
         """Stops the delivery of a run that has been cancelled, if it is under way here."""
@@ -198,10 +204,7 @@ class Engine:
     # ── claims ──
 
     async def _claim_turns(self) -> None:
-        newest = (await self._store.list_runs(RunQuery(limit=1))).items
-        if newest and newest[0].created_at is not None and newest[0].created_at > self._clocks[0]:
-            # The clock was set back while no node ran: that is a step like any other.
-            self._clocks = (newest[0].created_at, self._clocks[1])
+        await self._clocks.begin()
         while True:
             beat = await self._lease.renew(self._places.queues(), self._holding)
             if beat is not None:
@@ -210,7 +213,7 @@ class Engine:
                 self._turn_at = self._clock.boot().elapsed
                 await self._claim_pause.wait(self._clock.now() + IDLE)
                 continue
-            await self._watch_clock()
+            await self._clocks.look()
             async with self._claiming:
                 wake_at = await self._claim_turn()
             self._turn_at = self._clock.boot().elapsed
@@ -219,26 +222,6 @@ class Engine:
             # A process that stood still looks at its lease before anything else.
             if self._lease.trusted:
                 await self._alarm.wait(min(wake_at, self._clock.now() + IDLE))
-
-    async def _watch_clock(self) -> None:
-        wall, boot = self._clock.now(), self._clock.boot().elapsed
-        step = (wall - self._clocks[0]) - (boot - self._clocks[1])
-        if abs(step) > STEP:
-            await self._reckon_anew(wall, step)
-        self._clocks = (wall, boot)
-
-    async def _reckon_anew(self, wall: datetime, step: timedelta) -> None:
-        """Moves next instants after somebody set the clock."""
-        log.warning("the clock was set by %+.1f s", step.total_seconds())
-        cursor: str | None = None
-        while True:
-            page = await self._store.list_jobs(JobQuery(after=cursor))
-            moves = [move for record in page.items if (move := after_step(record, wall, step)) is not None]
-            if moves:
-                await self._store.retime(moves)
-            cursor = page.cursor
-            if cursor is None:
-                return
 
     async def _claim_turn(self) -> datetime:
         """Claims once for all queues with room; when to look again."""
@@ -388,6 +371,7 @@ class Engine:
         self._settling_since = None
         if settled.stale:
             log.warning("%d outcomes came after their runs had been taken", len(settled.stale))
+        self._listeners.ring(d.settlement.queue for d in batch if d.settlement and d.settlement.queue)
         # A backlog that runs one after the other goes on at once; what nobody took does not come again like that.
         done = any(delivery.settlement and delivery.settlement.ended_at for delivery in batch)
         self._hurried = done and settled.wake_at is not None and settled.wake_at <= self._clock.now()
@@ -404,3 +388,4 @@ class Engine:
     async def _watch_changes(self) -> None:
         async for _ in self._store.changes():
             self._alarm.ring()
+            self._listeners.ring_all()

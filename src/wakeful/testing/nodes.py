@@ -1,13 +1,14 @@
 """The nodes of a virtual world: engines on one store, which can be killed and started again."""
 
 import asyncio
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
 from wakeful.core.errors import ErrorCode, WakefulError
-from wakeful.core.ports import Attachment, Clock, Entropy, Health, Sink, Store
+from wakeful.core.ports import Alarm, Attachment, Clock, Entropy, Health, Sink, Store
 from wakeful.engine.engine import Engine, Limits
 from wakeful.testing.apps import App, Behaviour
 
@@ -120,6 +121,10 @@ class Nodes:
         """Something may be claimable at ``at``."""
         for node in self._alive.values():
             node.engine.wake(at)
+
+    def listen(self, queues: Collection[str], alarm: Alarm) -> Callable[[], None]:
+        """Rings the alarm when the first node brings runs to one of the queues."""
+        return self._first().engine.listen(queues, alarm)
 
     def cut(self, run: UUID) -> None:
         """Stops the delivery of a cancelled run on the node that was asked, the first; others hear of it later."""

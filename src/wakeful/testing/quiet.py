@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from wakeful.core.ports import Claimed, Entropy, Heartbeat, Node, NodeId, Retention, Room, Settled
+from wakeful.core.ports import Claimed, Entropy, Heartbeat, Hold, Node, NodeId, Retention, Room, Settled
 from wakeful.core.settlement import Settlement
 from wakeful.engine.lease import renewal, trust
 from wakeful.stores.sqlite import SqliteStore
@@ -64,6 +64,13 @@ class WatchedStore(SqliteStore):
         """Takes what is due."""
         claimed = await super().claim_due(node, rooms, now)
         self._due_at = claimed.wake_at or NEVER
+        return claimed
+
+    async def claim_for(self, hold: Hold, rooms: Mapping[str, int], now: datetime) -> Claimed:
+        """Takes waiting runs for a holder."""
+        claimed = await super().claim_for(hold, rooms, now)
+        # Somebody waits for runs who is no node: time goes on by seconds.
+        self.disturb()
         return claimed
 
     async def settle(self, settlements: Sequence[Settlement], now: datetime) -> Settled:

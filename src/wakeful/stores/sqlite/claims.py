@@ -11,7 +11,7 @@ import apsw
 from wakeful.core.codec import Decoder, from_us, to_us
 from wakeful.core.job import JobRecord, Overlap
 from wakeful.core.planning import Plan, plan
-from wakeful.core.ports import Claim, Claimed, NodeId, Room
+from wakeful.core.ports import Claim, Claimed, Hold, NodeId, Room
 from wakeful.core.run import ON_TIME, Cause, Run, RunState
 from wakeful.stores.sqlite.ledger import Ids, gone_rows, insert_runs, jobs_of
 from wakeful.stores.sqlite.records import refresh_calendars
@@ -48,11 +48,12 @@ class _Span(NamedTuple):
 class ClaimItem:
     """One ``claim_due``, and what it found."""
 
-    node: NodeId
+    node: NodeId | None
     rooms: Mapping[str, Room]
     now: datetime
     decoder: Decoder
     ids: Ids
+    hold: Hold | None = None
     ready: list[bytes] = field(default_factory=list)
     planned: list[tuple[JobRecord, Plan]] = field(default_factory=list)
     unreadable: list[tuple[int, str]] = field(default_factory=list)
@@ -91,6 +92,10 @@ def _read_queue(db: apsw.Connection, item: ClaimItem, queue: str, firsts: Sequen
     late = to_us(item.now - ON_TIME)
     free = room.free
     on_time = _Span(queue, [first for first in firsts if first.at <= now], late, now)
+    if item.hold is not None:
+        # Who holds runs takes those that wait, late or not; jobs are planned by nodes.
+        waiting = [first._replace(job_at=_NEVER) for first in on_time.firsts]
+        return _read_span(db, item, on_time._replace(firsts=waiting, low=_LONG_AGO), free) > 0
     if min(first.at for first in firsts) > late:
         return _read_span(db, item, on_time, free) > 0
     overdue = on_time._replace(low=_LONG_AGO, high=late)
@@ -156,8 +161,12 @@ def _claim(db: apsw.Connection, item: ClaimItem) -> Claimed:
 
 def _claim_ready(db: apsw.Connection, item: ClaimItem) -> list[Claim]:
     ids = dumps([run.hex() for run in item.ready])
-    rows = sql(db, "claim_ready", {"ids": ids, "node": item.node, "now": to_us(item.now)})
-    runs = [run_of(row) for row in rows]
+    hold = item.hold
+    by = {"node": item.node, "holder": hold and hold.holder, "lease": hold and to_us(item.now + hold.lease)}
+    rows = sql(db, "claim_ready", {"ids": ids, "now": to_us(item.now), **by})
+    places = {run: place for place, run in enumerate(item.ready)}
+    # As they were read: by priority, then the oldest first.
+    runs = [run_of(row) for row in sorted(rows, key=lambda row: places[row[0]])]
     jobs = jobs_of(db, {run.job_id for run in runs}, item.decoder)
     return [Claim(run, jobs[run.job_id]) for run in runs]
 

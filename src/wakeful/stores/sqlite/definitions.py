@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import apsw
-import msgspec
 
 from wakeful.core.codec import encode_definition, to_us
 from wakeful.core.errors import ErrorCode, WakefulError
@@ -14,8 +13,9 @@ from wakeful.core.job import Job, JobKey, JobRecord, JobState
 from wakeful.core.planning import Plan, leave_out
 from wakeful.core.ports import JobQuery, Put
 from wakeful.core.run import RunState
+from wakeful.stores.sqlite.finding import job_conditions
 from wakeful.stores.sqlite.ledger import Tools, bound, find, gone_rows, insert_runs, records_of
-from wakeful.stores.sqlite.rows import Row, after_prefix, dumps, sql
+from wakeful.stores.sqlite.rows import Row, dumps, sql
 
 # Data up to this size lies on the job's row.
 INLINE_DATA = 1024
@@ -206,44 +206,6 @@ def _end(db: apsw.Connection, item: EndItem) -> int:
     ended = sql(db, "end_jobs", values | {"state": item.state, "now": to_us(item.now)}, where)
     _leave_nothing(db, ended, _End(RunState.CANCELLED, item.state, item.now, item.tools))
     return len(ended)
-
-
-def job_conditions(query: JobQuery) -> tuple[str, dict[str, Any]]:
-    """The query as a condition on ``jobs``, which names only what was asked for: so an index serves it.
-
-    Raises:
-        WakefulError: ``INVALID_JOB``, the cursor is none.
-    """
-    values: dict[str, Any] = {}
-    conditions = ["true"] if query.ended else ["ended_at IS NULL"]
-    for field, column in (("namespace", "namespace"), ("owner", "owner"), ("name", "name"), ("job_id", "id")):
-        value = getattr(query, field)
-        if value is not None:
-            conditions.append(f"{column} = :{column}")
-            values[column] = value
-    for column, prefix in (("owner", query.owner_prefix), ("name", query.name_prefix)):
-        if prefix:
-            conditions.append(f"{column} >= :{column}_low")
-            values[f"{column}_low"] = prefix
-            high = after_prefix(prefix)
-            if high is not None:
-                conditions.append(f"{column} < :{column}_high")
-                values[f"{column}_high"] = high
-    if query.after is not None:
-        conditions.append("(namespace, owner, name, id) > (:ns_after, :owner_after, :name_after, :id_after)")
-        places = ("ns_after", "owner_after", "name_after", "id_after")
-        values |= dict(zip(places, _cursor_parts(query.after), strict=True))
-    return " AND ".join(conditions), values
-
-
-def _cursor_parts(cursor: str) -> list[Any]:
-    try:
-        parts = msgspec.json.decode(bytes.fromhex(cursor), type=list)
-        if len(parts) == 4:
-            return parts
-    except (ValueError, msgspec.DecodeError):
-        pass
-    raise WakefulError(ErrorCode.INVALID_JOB, "the cursor is not one that a page of jobs gave")
 
 
 def _leave_nothing(db: apsw.Connection, ended: Sequence[Row], end: _End) -> None:

@@ -114,7 +114,7 @@ SELECT id FROM runs WHERE queue = :queue AND priority = :priority AND state = 'w
 
 -- claim_ready --
 -- Takes waiting runs, unless somebody else did.
-UPDATE runs SET state = 'claimed', claimed_by = :node, fence = fence + 1, attempt = attempt + 1, lease_until = NULL,
+UPDATE runs SET state = 'claimed', claimed_by = :node, fence = fence + 1, attempt = attempt + 1, lease_until = :lease, holder = :holder,
        revision = (SELECT j.revision FROM jobs j WHERE j.id = job_id), started_at = coalesce(started_at, :now)
  WHERE id IN (SELECT unhex(value) FROM jsonb_each(:ids)) AND state = 'waiting'
 RETURNING {run_columns}
@@ -189,7 +189,8 @@ UPDATE runs SET
        reason = CASE WHEN d.value->>'state' = 'waiting' AND j.ended_at IS NOT NULL THEN j.state ELSE d.value->>'reason' END,
        ended_at = CASE WHEN d.value->>'state' = 'waiting' AND j.ended_at IS NOT NULL THEN :now ELSE d.value->>'ended' END,
        run_at = CASE WHEN j.ended_at IS NULL THEN d.value->>'run_at' END,
-       attempt = d.value->>'attempt', claimed_by = NULL, lease_until = d.value->>'lease',
+       attempt = d.value->>'attempt', claimed_by = NULL, lease_until = d.value->>'lease', queue = coalesce(d.value->>'queue', runs.queue),
+       holder = iif(d.value->>'state' = 'waiting', NULL, runs.holder), result = unhex(d.value->>'result'),
        errors = CASE WHEN d.value->>'error' IS NULL THEN runs.errors
                      ELSE json_insert(CASE WHEN json_array_length(runs.errors) < :most_errors THEN runs.errors
                                            WHEN runs.errors IS NULL THEN '[]'
@@ -307,23 +308,31 @@ DELETE FROM records WHERE kind = :kind AND key = :key RETURNING key
 -- One run.
 SELECT {run_columns} FROM runs WHERE id = :id
 
--- runs_of_job --
--- A job's runs, newest first.
-SELECT {run_columns} FROM runs WHERE job_id = :job_id AND (:after IS NULL OR id < :after) ORDER BY id DESC LIMIT :limit
+-- list_jobs --
+-- Jobs of a query, in byte order of their keys.
+{job_columns} WHERE {where} ORDER BY namespace, owner, name, id LIMIT :limit OFFSET :offset
 
--- runs_of_key --
--- The runs of every incarnation of a job, newest first.
-SELECT {run_columns} FROM runs
- WHERE job_id IN (SELECT id FROM jobs WHERE namespace = :namespace AND owner = :owner AND name = :name AND ended_at IS NULL
-                  UNION ALL
-                  SELECT id FROM jobs WHERE namespace = :namespace AND owner = :owner AND name = :name AND ended_at IS NOT NULL)
-   AND (:after IS NULL OR id < :after)
-   AND (:at IS NULL OR (scheduled_for <= :at AND coalesce(scheduled_to, scheduled_for) >= :at))
- ORDER BY id DESC LIMIT :limit
+-- count_jobs --
+-- How many jobs a query names.
+SELECT count(*) FROM jobs WHERE {where}
 
--- recent_runs --
--- All runs, newest first.
-SELECT {run_columns} FROM runs WHERE :after IS NULL OR id < :after ORDER BY id DESC LIMIT :limit
+-- list_runs --
+-- Runs of a query, newest first.
+SELECT {run_columns} FROM runs WHERE {where} ORDER BY id DESC LIMIT :limit OFFSET :offset
+
+-- count_runs --
+-- How many runs a query names.
+SELECT count(*) FROM runs WHERE {where}
+
+-- job_of_run --
+-- The job of a run, if it is such a one.
+SELECT 1 FROM jobs j WHERE j.id = runs.job_id AND {where}
+
+-- ids_of_key --
+-- Every incarnation of a job.
+SELECT id FROM jobs WHERE namespace = :namespace AND owner = :owner AND name = :name AND ended_at IS NULL
+UNION ALL
+SELECT id FROM jobs WHERE namespace = :namespace AND owner = :owner AND name = :name AND ended_at IS NOT NULL
 
 -- prune_old --
 -- Removes ended runs by age, a few at a time.

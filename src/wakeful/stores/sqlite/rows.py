@@ -17,14 +17,15 @@ Row = Sequence[Any]
 
 RUN_COLUMNS = (
     "id, job_id, seq, cause, scheduled_for, scheduled_to, instants, state, reason, queue, run_at, attempt, fence, "
-    "revision, claimed_by, errors, created_at, started_at, ended_at, retry_of"
+    "revision, claimed_by, errors, created_at, started_at, ended_at, retry_of, holder, lease_until, result"
 )
 
 
 def _load_statements() -> dict[str, str]:
     text = files("wakeful.stores.sqlite").joinpath("queries.sql").read_text(encoding="utf-8")
     _, *parts = re.split(r"^-- (\w+) --\n", text.replace("{run_columns}", RUN_COLUMNS), flags=re.MULTILINE)
-    return dict(zip(parts[::2], parts[1::2], strict=True))
+    found = dict(zip(parts[::2], parts[1::2], strict=True))
+    return {name: statement.replace("{job_columns}", found["job_columns"].strip()) for name, statement in found.items()}
 
 
 SQL = _load_statements()
@@ -123,6 +124,9 @@ def run_of(row: Row) -> Run:
         started_at=_instant(row[17]),
         ended_at=_instant(row[18]),
         retry_of=None if row[19] is None else UUID(bytes=row[19]),
+        holder=row[20],
+        lease_until=_instant(row[21]),
+        result=row[22],
     )
 
 

@@ -59,4 +59,6 @@ def _columns(settlement: Settlement) -> dict[str, Any]:
         "lease": None if settlement.lease_until is None else to_us(settlement.lease_until),
         "error": settlement.error,
         "ended": None if settlement.ended_at is None else to_us(settlement.ended_at),
+        "queue": settlement.queue,
+        "result": None if settlement.result is None else settlement.result.hex(),
     }

@@ -10,13 +10,14 @@ from uuid import UUID
 
 import apsw
 
-from wakeful.core.codec import Decoder, Zones, to_us
+from wakeful.core.codec import Decoder, Zones
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import Job, JobKey, JobRecord, JobState
 from wakeful.core.ports import (
     Claimed,
     Entropy,
     Heartbeat,
+    Hold,
     JobQuery,
     NewRun,
     Node,
@@ -33,10 +34,10 @@ from wakeful.core.ports import (
 from wakeful.core.run import Run
 from wakeful.core.settlement import Settlement
 from wakeful.stores.sqlite import claims, definitions, ledger, settling, upkeep
-from wakeful.stores.sqlite.definitions import job_conditions
+from wakeful.stores.sqlite.finding import find_jobs, find_runs
 from wakeful.stores.sqlite.opening import connect, open_database, pragma
-from wakeful.stores.sqlite.records import SqliteRecords, refresh_calendars
-from wakeful.stores.sqlite.rows import SQL, Row, dumps, job_record, run_of, sql
+from wakeful.stores.sqlite.records import SqliteRecords
+from wakeful.stores.sqlite.rows import run_of, sql
 from wakeful.stores.sqlite.writer import InlineWriter, Prepare, Work, Writer, explained
 
 T = TypeVar("T")
@@ -98,16 +99,7 @@ class SqliteStore:
 
     async def list_jobs(self, query: JobQuery) -> Page[JobRecord]:
         """In byte order of (namespace, owner, name), then id."""
-        return await self._read(lambda db: self._list_jobs(db, query))
-
-    def _list_jobs(self, db: apsw.Connection, query: JobQuery) -> Page[JobRecord]:
-        refresh_calendars(db, self._decoder)
-        where, values = job_conditions(query)
-        statement = f"{SQL['job_columns']} WHERE {where} ORDER BY namespace, owner, name, id LIMIT :limit"
-        rows: list[Row] = list(db.execute(statement, {**values, "limit": query.limit + 1}))
-        page = [job_record(self._decoder, row) for row in rows[: query.limit]]
-        more = len(rows) > query.limit
-        return Page(page, _job_cursor(rows[query.limit - 1]) if more else None)
+        return await self._read(lambda db: find_jobs(db, query, self._decoder))
 
     async def end_jobs(self, query: JobQuery, state: JobState, now: datetime) -> int:
         """Ends every unended job that the query names."""
@@ -138,9 +130,7 @@ class SqliteStore:
 
     async def list_runs(self, query: RunQuery) -> Page[Run]:
         """Newest first."""
-        rows = await self._read(lambda db: _list_runs(db, query))
-        page = [run_of(row) for row in rows[: query.limit]]
-        return Page(page, page[-1].id.hex if len(rows) > query.limit else None)
+        return await self._read(lambda db: find_runs(db, query))
 
     async def heartbeat(self, node: Node, now: datetime) -> Heartbeat:
         """Renews the node's lease, and takes the claimed runs of dead nodes back."""
@@ -155,6 +145,12 @@ class SqliteStore:
     async def claim_due(self, node: NodeId, rooms: Mapping[str, Room], now: datetime) -> Claimed:
         """Takes what is due in these queues."""
         item = claims.ClaimItem(node, rooms, now, self._decoder, self._tools.ids)
+        return await self._write(claims.claim, item, claims.prepare_claim)  # type: ignore[no-any-return]
+
+    async def claim_for(self, hold: Hold, rooms: Mapping[str, int], now: datetime) -> Claimed:
+        """Takes waiting runs for a holder."""
+        free = {queue: Room(room, room) for queue, room in rooms.items()}
+        item = claims.ClaimItem(None, free, now, self._decoder, self._tools.ids, hold)
         return await self._write(claims.claim, item, claims.prepare_claim)  # type: ignore[no-any-return]
 
     async def settle(self, settlements: Sequence[Settlement], now: datetime) -> Settled:
@@ -200,25 +196,3 @@ def _nothing(_: apsw.Connection, items: Sequence[Any]) -> Sequence[None]:
 
 def _data_version(db: apsw.Connection, _: None) -> int:
     return pragma(db, "data_version")
-
-
-def _job_cursor(row: Row) -> str:
-    return dumps([row[1], row[2], row[3], row[0]]).encode().hex()
-
-
-def _run_cursor(cursor: str | None) -> bytes | None:
-    try:
-        return None if cursor is None else UUID(cursor).bytes
-    except ValueError:
-        raise WakefulError(ErrorCode.INVALID_JOB, "the cursor is not one that a page of runs gave") from None
-
-
-def _list_runs(db: apsw.Connection, query: RunQuery) -> list[Row]:
-    at = None if query.at is None else to_us(query.at)
-    values: dict[str, Any] = {"after": _run_cursor(query.after), "at": at, "limit": query.limit + 1}
-    if query.job_id is not None:
-        return sql(db, "runs_of_job", {**values, "job_id": query.job_id})
-    if query.key is not None:
-        key = {"namespace": query.key.namespace, "owner": query.key.owner, "name": query.key.name}
-        return sql(db, "runs_of_key", {**values, **key})
-    return sql(db, "recent_runs", values)
