@@ -26,14 +26,14 @@ class AppProcess:
 
     @classmethod
     async def start(cls, command: Sequence[str], environment: Mapping[str, str]) -> "AppProcess":
-        """Starts the command, without a shell.
+        """Starts the command with this environment and no other, without a shell.
 
         Raises:
             OSError: there is no such command, or it may not be run.
         """
         process = await asyncio.create_subprocess_exec(
             *command,
-            env={**os.environ, **environment},
+            env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

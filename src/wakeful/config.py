@@ -16,14 +16,41 @@ class ConfigError(Exception):
     """A setting that can't be; the message says which, and what would be right."""
 
 
+APP_PROTOCOLS = ("http", "https", "h2c", "grpc", "grpcs")
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """How an app is asked whether it is well; the path means nothing to a gRPC app."""
+
+    path: str = "/healthz"
+    interval: timedelta = timedelta(seconds=5)
+    timeout: timedelta = timedelta(milliseconds=500)
+    threshold: int = 3
+
+    def __post_init__(self) -> None:
+        if not timedelta(0) < self.timeout <= self.interval:
+            raise ConfigError(
+                f"--app-health-probe-timeout {self.timeout / timedelta(milliseconds=1):g}: a number of milliseconds "
+                f"above 0 and up to the interval, which is {self.interval.total_seconds():g} s"
+            )
+        if self.threshold < 1:
+            raise ConfigError(f"--app-health-threshold {self.threshold}: a number from 1 up")
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a node needs to know. Port 0 is any free one; without ``app_port`` the app's jobs wait."""
+    """What a node needs to know. Port 0 is any free one; without ``app_port`` the app's jobs wait.
+
+    ``app_max_concurrency`` is how many callbacks may be under way, 0 for no limit; without ``app_health`` the app is
+    taken for well whenever its port is open.
+    """
 
     app_id: str
     app_port: int | None
     namespace: str
     http_port: int
+    grpc_port: int
     port: int
     address: str
     store: Path
@@ -31,11 +58,23 @@ class Config:
     late_rate: int
     api_token: str | None = field(repr=False)
     app_token: str | None = field(repr=False)
+    app_protocol: str = "http"
+    app_max_concurrency: int = 0
+    app_health: HealthCheck | None = None
 
     def __post_init__(self) -> None:
         if not self.app_id.strip() or "/" in self.app_id:
             raise ConfigError(f"--app-id {self.app_id!r}: an id is not empty and has no '/'")
-        for flag, port in (("--app-port", self.app_port), ("--dapr-http-port", self.http_port), ("--port", self.port)):
+        if self.app_protocol not in APP_PROTOCOLS:
+            raise ConfigError(f"--app-protocol {self.app_protocol!r}: one of {', '.join(APP_PROTOCOLS)}")
+        if self.app_max_concurrency < 0:
+            raise ConfigError(f"--app-max-concurrency {self.app_max_concurrency}: a number from 0 up")
+        for flag, port in (
+            ("--app-port", self.app_port),
+            ("--dapr-http-port", self.http_port),
+            ("--dapr-grpc-port", self.grpc_port),
+            ("--port", self.port),
+        ):
             if port is not None and not 0 <= port <= 65535:
                 raise ConfigError(f"{flag} {port}: a port is a number from 0 to 65535")
         if not is_loopback(self.address) and not self.api_token:

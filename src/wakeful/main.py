@@ -8,19 +8,23 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from wakeful import __version__
 from wakeful.clock import SystemClock
-from wakeful.config import Config, ConfigError, seconds, store_path
+from wakeful.config import Config, ConfigError, HealthCheck, seconds, store_path
 from wakeful.core.errors import WakefulError
 from wakeful.faces.cli.app import build
 from wakeful.faces.cli.calls import EXIT_CODES, FAILURE, OK, USAGE
 from wakeful.faces.cli.doors import Doors, NodeOptions
+from wakeful.faces.cli.scheduler_options import SchedulerOptions
 from wakeful.faces.cli.text import printable
 from wakeful.scheduler import Scheduler
 
+# The ports of `serve`; those of `run` are free ones. 50001 is daprd's (dapr cmd/daprd/options/options.go).
 OWN_PORT = 7710
+GRPC_PORT = 50001
 APP_GRACE = timedelta(seconds=5)
 
 
@@ -38,6 +42,7 @@ def main() -> None:
         open_scheduler=_open_scheduler,
         serve=_serve,
         run=_run,
+        serve_scheduler=_serve_scheduler,
     )
     cli = build(doors, command)
     try:
@@ -72,12 +77,16 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def _config(options: NodeOptions, own_port: int) -> Config:
+def _config(options: NodeOptions, own_port: int, grpc_port: int) -> Config:
     return Config(
         app_id=options.app_id,
         app_port=options.app_port,
+        app_protocol=options.app_protocol,
+        app_max_concurrency=max(0, options.app_max_concurrency),
+        app_health=_health_check(options) if options.enable_app_health_check else None,
         namespace=options.namespace,
         http_port=options.dapr_http_port,
+        grpc_port=grpc_port if options.dapr_grpc_port is None else options.dapr_grpc_port,
         port=own_port if options.port is None else options.port,
         address=options.listen_address,
         store=store_path(options.store, os.environ),
@@ -85,6 +94,15 @@ def _config(options: NodeOptions, own_port: int) -> Config:
         late_rate=options.late_rate,
         api_token=os.environ.get("DAPR_API_TOKEN") or None,
         app_token=os.environ.get("APP_API_TOKEN") or None,
+    )
+
+
+def _health_check(options: NodeOptions) -> HealthCheck:
+    return HealthCheck(
+        path=options.app_health_check_path,
+        interval=seconds("--app-health-probe-interval", options.app_health_probe_interval),
+        timeout=timedelta(milliseconds=options.app_health_probe_timeout),
+        threshold=options.app_health_threshold,
     )
 
 
@@ -120,34 +138,58 @@ def _log_to_stderr() -> None:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
+def _calm_grpc() -> None:
+    """It reads this when it is imported, and would log each start of a process and each peer that goes away."""
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+
 async def _serve(options: NodeOptions) -> int:
-    from wakeful.node import running, told_to_stop  # noqa: PLC0415
+    _calm_grpc()
+    from wakeful.node import running, tell, told_to_stop  # noqa: PLC0415
 
     _log_to_stderr()
-    config = _config(options, OWN_PORT)
+    config = _config(options, OWN_PORT, GRPC_PORT)
     told = told_to_stop()
-    async with running(config) as ports:
+    async with running(config, partial(tell, told, "shutdown")) as ports:
         print(
-            f"ℹ️  wakeful serves {config.app_id}. HTTP Port: {ports.http}. Own API: {ports.own}. Store: {config.store}"
+            f"ℹ️  wakeful serves {config.app_id}. HTTP Port: {ports.http}. gRPC Port: {ports.grpc}. "
+            f"Own API: {ports.own}. Store: {config.store}"
         )
         await told
     return OK
 
 
+async def _serve_scheduler(options: SchedulerOptions) -> int:
+    _calm_grpc()
+    from wakeful.scheduler_main import serve_scheduler  # noqa: PLC0415
+
+    return await serve_scheduler(options)
+
+
 async def _run(options: NodeOptions, command: tuple[str, ...]) -> int:
+    inherited = dict(os.environ)
+    _calm_grpc()
     from wakeful.app_process import AppProcess  # noqa: PLC0415
-    from wakeful.node import running, told_to_stop  # noqa: PLC0415
+    from wakeful.node import running, tell, told_to_stop  # noqa: PLC0415
 
     _log_to_stderr()
-    config = _config(options, 0)
+    config = _config(options, 0, 0)
     told = told_to_stop()
-    async with running(config) as ports:
-        print(f"ℹ️  Starting wakeful with id {config.app_id}. HTTP Port: {ports.http}. Own API: {ports.own}")
+    async with running(config, partial(tell, told, "shutdown")) as ports:
+        print(
+            f"ℹ️  Starting wakeful with id {config.app_id}. HTTP Port: {ports.http}. gRPC Port: {ports.grpc}. "
+            f"Own API: {ports.own}"
+        )
         environment = {
+            **inherited,
             "APP_ID": config.app_id,
             "APP_PORT": "" if config.app_port is None else str(config.app_port),
+            "APP_PROTOCOL": config.app_protocol,
             "DAPR_HTTP_PORT": str(ports.http),
             "DAPR_HTTP_ENDPOINT": f"http://127.0.0.1:{ports.http}",
+            "DAPR_GRPC_PORT": str(ports.grpc),
+            "DAPR_GRPC_ENDPOINT": f"http://127.0.0.1:{ports.grpc}",
             "WAKEFUL_PORT": str(ports.own),
         }
         try:

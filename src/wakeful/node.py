@@ -7,9 +7,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,23 +18,27 @@ import apsw
 import uvicorn
 
 from wakeful import __version__, zones
+from wakeful.app_link import APP_HOST, AppLink
 from wakeful.clock import SystemClock
 from wakeful.config import Config, ConfigError
-from wakeful.core.job import app_queue
 from wakeful.engine import Engine, Limits
+from wakeful.faces.dapr.grpc_runtime import runtime_services
+from wakeful.faces.dapr.grpc_server import GrpcServer
 from wakeful.faces.dapr.http import DaprHttp
-from wakeful.faces.dapr.sidecar import AppConnection, Sidecar
+from wakeful.faces.dapr.reminders import Reminders
+from wakeful.faces.dapr.sidecar import AppConnection, AppHealthCheck, Metadata, Sidecar
 from wakeful.faces.rest.http import rest_app
 from wakeful.scheduler import Scheduler
 from wakeful.stores.sqlite import SqliteStore
-from wakeful.targets.http import HttpApp
 
 log = logging.getLogger("wakeful")
 
 # How long what is in flight may take to end after SIGTERM.
 GRACE = timedelta(seconds=10)
-# Callbacks to one app at a time.
-APP_LIMIT = 256
+# daprd's own limit: --max-body-size, 4Mi.
+LARGEST_REQUEST = 4 * 1024 * 1024
+# How long gRPC calls under way may take then.
+CALLS_END_S = 5.0
 # The writer's thread and the event loop hand the interpreter to each other this often.
 SWITCH_INTERVAL_S = 0.0005
 
@@ -44,6 +48,7 @@ class Ports:
     """The ports that were bound."""
 
     http: int
+    grpc: int
     own: int
 
 
@@ -66,8 +71,8 @@ async def open_scheduler(path: Path) -> AsyncIterator[Scheduler]:
 
 
 @asynccontextmanager
-async def running(config: Config) -> AsyncIterator[Ports]:
-    """A whole node, from its first claim to its last settlement.
+async def running(config: Config, stop: Callable[[], None]) -> AsyncIterator[Ports]:
+    """A whole node, from its first claim to its last settlement; ``stop`` is called when the app asks for the end.
 
     Raises:
         ConfigError: a port is taken.
@@ -77,7 +82,6 @@ async def running(config: Config) -> AsyncIterator[Ports]:
     with contextlib.ExitStack() as sockets:
         http = sockets.enter_context(_bound(config.address, config.http_port, "--dapr-http-port"))
         own = sockets.enter_context(_bound(config.address, config.port, "--port"))
-        ports = Ports(http.getsockname()[1], own.getsockname()[1])
         store = SqliteStore(config.store, zones.load_zone, os.urandom)
         engine = Engine(
             store,
@@ -87,9 +91,16 @@ async def running(config: Config) -> AsyncIterator[Ports]:
             Limits(late_per_s=config.late_rate),
         )
         scheduler = Scheduler(store, SystemClock(), os.urandom, engine, records=store.records)
-        servers = _serve(http, DaprHttp(scheduler, _sidecar(config), zones.load_zone))
+        app = None if config.app_port is None else AppLink(scheduler, config, config.app_port)
+        sidecar = _sidecar(config, app)
+        metadata = Metadata(sidecar)
+        servers = _serve(http, DaprHttp(scheduler, sidecar, zones.load_zone, metadata))
+        reminders = Reminders(scheduler, sidecar, zones.load_zone)
+        services = runtime_services(scheduler, sidecar, metadata, reminders, zones.load_zone, stop)
+        grpc = _serve_grpc(GrpcServer(services, config.api_token, LARGEST_REQUEST), config)
         own_servers = _serve(own, rest_app(scheduler, facts(config.store)))
-        app = _attach(scheduler, config)
+        if app is not None:
+            app.attach()
         moved = await scheduler.use_zone_data(zones.VERSION)
         if moved:
             log.warning(
@@ -97,8 +108,8 @@ async def running(config: Config) -> AsyncIterator[Ports]:
             )
         engine.start()
         try:
-            async with servers, own_servers:
-                yield ports
+            async with servers, own_servers, grpc as grpc_port:
+                yield Ports(http.getsockname()[1], grpc_port, own.getsockname()[1])
                 # No more is claimed and no request taken; then what is in flight ends.
                 engine.drain()
             await engine.stop(GRACE)
@@ -108,23 +119,36 @@ async def running(config: Config) -> AsyncIterator[Ports]:
             await store.close()
 
 
-def _sidecar(config: Config) -> Sidecar:
-    connection = None if config.app_port is None else AppConnection(config.app_port)
-    return Sidecar(config.app_id, config.namespace, __version__, config.api_token, lambda: connection)
+@asynccontextmanager
+async def _serve_grpc(server: GrpcServer, config: Config) -> AsyncIterator[int]:
+    try:
+        port = await server.start(config.address, config.grpc_port)
+    except OSError as error:
+        raise ConfigError(f"--dapr-grpc-port {config.grpc_port}: {error}") from error
+    try:
+        yield port
+    finally:
+        await server.stop(CALLS_END_S)
+
+
+def _sidecar(config: Config, app: AppLink | None) -> Sidecar:
+    sidecar = Sidecar(config.app_id, config.namespace, __version__, config.api_token)
+    if app is None or config.app_port is None:
+        return sidecar
+    connection = _connection(config, config.app_port)
+    return replace(sidecar, app=lambda: connection, actor_types=app.actor_types, ask_app=app.ask_again)
+
+
+def _connection(config: Config, port: int) -> AppConnection:
+    check = config.app_health
+    health = None if check is None else AppHealthCheck(check.path, check.interval, check.timeout, check.threshold)
+    return AppConnection(port, config.app_protocol, APP_HOST, config.app_max_concurrency, health)
 
 
 def facts(store: Path) -> dict[str, str]:
     """What is in use."""
     sqlite = apsw.sqlite_lib_version()
     return {"version": __version__, "tzdata": zones.VERSION, "sqlite": sqlite, "store": str(store)}
-
-
-def _attach(scheduler: Scheduler, config: Config) -> HttpApp | None:
-    if config.app_port is None:
-        return None
-    app = HttpApp("127.0.0.1", config.app_port, config.app_timeout, config.app_token)
-    scheduler.attach(app_queue(config.namespace, config.app_id), app, APP_LIMIT)
-    return app
 
 
 @contextmanager
@@ -168,10 +192,11 @@ def told_to_stop() -> asyncio.Future[str]:
     loop = asyncio.get_running_loop()
     told: asyncio.Future[str] = loop.create_future()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, _tell, told, number.name)
+        loop.add_signal_handler(number, tell, told, number.name)
     return told
 
 
-def _tell(told: "asyncio.Future[str]", name: str) -> None:
+def tell(told: "asyncio.Future[str]", name: str) -> None:
+    """Says why it is time to stop; the first reason counts."""
     if not told.done():
         told.set_result(name)

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 README = (ROOT / "README.md").read_text()
+CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 CURLS = [line.split("     #")[0] for line in README.splitlines() if line.startswith("curl ")]
 
 
@@ -58,8 +59,7 @@ def eventually(what: Callable[[], object], deadline_s: float) -> None:
 def first_success(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
     """The README's app, started by the README's command; its ports are free ones, its log is a file."""
     folder = tmp_path_factory.mktemp("first")
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    (folder / "main.py").write_text(code)
+    (folder / "main.py").write_text(CODE[0])
     (command,) = [line for line in README.splitlines() if line.startswith("wakeful run --app-id my-app")]
     app_port, http_port = free_ports(2)
     command = command.replace("8000", str(app_port)).replace("3500", str(http_port))
@@ -87,6 +87,21 @@ def test_each_curl_line_is_answered_with_success(first_success: tuple[int, Path]
     assert status in (200, 204), text
 
 
+def test_the_sdk_example_is_called_back_three_times(tmp_path: Path) -> None:
+    (tmp_path / "sdk_app.py").write_text(CODE[1].replace("@every 2s", "@every 300ms"))
+    (command,) = [line for line in README.splitlines() if line.startswith("wakeful run --app-id sdk-app")]
+    app_port, http_port = free_ports(2)
+    command = command.replace("6001", f"{app_port} --dapr-http-port {http_port}")
+    environment = {"PATH": f"{BIN}:{os.environ['PATH']}", "XDG_STATE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(shlex.split(command), cwd=tmp_path, env=environment, stdout=log, stderr=log)
+    try:
+        eventually(lambda: (tmp_path / "log").read_text().count("== APP == due:") == 3, 60)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
+
+
 def test_the_readme_names_every_command() -> None:
-    for command in ("run", "serve", "job list", "job show", "job runs", "job delete"):
+    for command in ("run", "serve", "scheduler", "job list", "job show", "job runs", "job delete"):
         assert f"wakeful {command} " in README

@@ -63,6 +63,7 @@ class Call:
     headers: Mapping[str, str]
     body: bytes
     at: float
+    method: str = "POST"
 
     @property
     def run_id(self) -> str:
@@ -76,10 +77,15 @@ class _Server(ThreadingHTTPServer):
 
 
 class App:
-    """An app in the test's own process: answers ``status``, and only while ``open`` is set."""
+    """An app in the test's own process: answers ``status``, and only while ``open`` is set.
+
+    A GET is answered with one of its ``pages``, else with 404; what was ``asked`` for is no callback.
+    """
 
     def __init__(self, port: int = 0) -> None:
         self.calls: list[Call] = []
+        self.pages: dict[str, bytes] = {}
+        self.asked: list[str] = []
         self.status = 200
         self.open = threading.Event()
         self.open.set()
@@ -99,10 +105,22 @@ class App:
         app = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                app.asked.append(self.path)
+                page = app.pages.get(self.path)
+                with suppress(OSError):
+                    self.send_response(404 if page is None else 200)
+                    self.send_header("content-length", str(len(page or b"")))
+                    self.end_headers()
+                    self.wfile.write(page or b"")
+
+            def do_PUT(self) -> None:
+                self.do_POST()
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                app.calls.append(Call(self.path, headers, body, time.monotonic()))
+                app.calls.append(Call(self.path, headers, body, time.monotonic(), self.command))
                 app.open.wait(60)
                 with suppress(OSError):
                     self.send_response(app.status)
@@ -234,6 +252,7 @@ class Processes:
         own_port = own_port or free_port()
         store = store or f"sqlite:///{self.home / 'wakeful.db'}"
         options = [f"--app-id={app_id}", f"--dapr-http-port={http_port}", f"--port={own_port}", f"--store={store}"]
+        options.append("--dapr-grpc-port=0")
         if app_port is not None:
             options.append(f"--app-port={app_port}")
         began = time.monotonic()

@@ -1,7 +1,7 @@
 """A job's definition as text, the same in every store."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields as fields_of
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from wakeful.core.schedule import Recurrence, Schedule, ScheduleText, compile_re
 
 Zones = Callable[[str], ZoneInfo | None]
 
+_GIVEN = tuple(field.name for field in fields_of(ScheduleText))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -33,7 +34,7 @@ def encode_definition(job: Job) -> str:
     schedule, given, retry = job.schedule, job.schedule.given, job.retry
     fields: dict[str, Any] = {
         "syntax": schedule.syntax,
-        "given": {name: value for name, value in asdict(given).items() if value is not None},
+        "given": {name: value for name in _GIVEN if (value := getattr(given, name)) is not None},
         "start_us": to_us(schedule.start),
         "first_us": to_us(schedule.first) if schedule.first else None,
         "until_us": to_us(schedule.until) if schedule.until else None,

@@ -10,6 +10,7 @@ calls bounds them.
 import asyncio
 import re
 import socket
+import ssl
 import struct
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -19,7 +20,8 @@ from urllib.parse import quote
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-_BODY_KEPT = 4 * 1024
+# Enough for an app's configuration; of what it says about a failure less is shown.
+_BODY_KEPT = 64 * 1024
 _HEAD_LIMIT = 64 * 1024
 _ANSWER_LIMIT = 1024 * 1024
 _CONNECT_TIMEOUT_S = 3.0
@@ -58,14 +60,24 @@ def request_target(path: str) -> str:
     return quote(path, safe=_PATH_SAFE, errors="surrogatepass")
 
 
-class HttpClient:
-    """The connections to one origin. ``headers`` go with every request."""
+def origin_of(host: str, port: int) -> str:
+    """The server as it stands in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    def __init__(self, host: str, port: int, headers: Mapping[str, str] | None = None) -> None:
+
+class HttpClient:
+    """The connections to one origin. ``headers`` go with every request; with ``tls`` it is HTTPS, to whoever answers.
+
+    A certificate is not looked at: the server is a neighbour that made its own
+    (dapr pkg/runtime/channels/channels.go, appHTTPClient).
+    """
+
+    def __init__(self, host: str, port: int, headers: Mapping[str, str] | None = None, *, tls: bool = False) -> None:
         self._host = host
         self._port = port
-        self._origin = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._common_head = _header_lines({"host": self._origin, **(headers or {})})
+        self._origin = origin_of(host, port)
+        self._common_head = header_lines({"host": self._origin, **(headers or {})})
+        self._tls = _any_certificate() if tls else None
         # Oldest first. The newest is used first, so that what a burst needed ages and goes.
         self._idle: deque[_Connection] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -85,7 +97,7 @@ class HttpClient:
         """
         head = (
             f"{method} {request_target(path)} HTTP/1.1\r\n"
-            f"{self._common_head}{_header_lines(headers)}content-length: {len(body)}\r\n\r\n"
+            f"{self._common_head}{header_lines(headers)}content-length: {len(body)}\r\n\r\n"
         )
         deadline = asyncio.get_running_loop().time() + timeout_s
         connection = self._take_idle() or await self._connect(timeout_s)
@@ -129,7 +141,7 @@ class HttpClient:
         try:
             async with asyncio.timeout(limit_s):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(loop, self._keep), self._host, self._port
+                    lambda: _Connection(loop, self._keep), self._host, self._port, ssl=self._tls
                 )
         except TimeoutError as error:
             raise NotSentError(f"no connection to {self._origin} within {limit_s:g} s") from error
@@ -161,7 +173,12 @@ class HttpClient:
         self._sweeper = loop.call_at(self._idle[0].idle_since + _IDLE_LIMIT_S, self._sweep) if self._idle else None
 
 
-def _header_lines(headers: Mapping[str, str]) -> str:
+def header_lines(headers: Mapping[str, str]) -> str:
+    """The headers as they stand in a request of HTTP/1.1.
+
+    Raises:
+        ValueError: one is not printable ASCII.
+    """
     lines = ""
     for name, value in headers.items():
         line = f"{name}: {value}"
@@ -170,6 +187,13 @@ def _header_lines(headers: Mapping[str, str]) -> str:
             raise ValueError(f"header {name!r} is not printable ASCII")
         lines += line + "\r\n"
     return lines
+
+
+def _any_certificate() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 class _Connection(asyncio.Protocol):

@@ -19,6 +19,7 @@ class Verb(Enum):
     SCHEDULE = ("DAPR_SCHEDULER_SCHEDULE_JOB", "failed to schedule job due to: ")
     GET = ("DAPR_SCHEDULER_GET_JOB", "failed to get job due to: ")
     DELETE = ("DAPR_SCHEDULER_DELETE_JOB", "failed to delete job due to: ")
+    LIST = ("DAPR_SCHEDULER_LIST_JOBS", "failed to list jobs due to: ")
 
 
 # Each error as the scheduler service tells it to daprd: the gRPC code, and what stands before the text
@@ -70,12 +71,17 @@ def detailed(status: int, code: str, message: str, metadata: Mapping[str, str]) 
 
 def failed(verb: Verb, key: JobKey, error: WakefulError) -> Answer:
     """What the scheduler refused, as daprd passes it on."""
-    code, before = CAUSES[error.code]
-    errorcode, prefix = verb.value
+    code, _ = CAUSES[error.code]
     # Scheduling keeps the status of the cause; reading and deleting are always 500.
     status = _STATUS[code] if verb is Verb.SCHEDULE else 500
+    return detailed(status, verb.value[0], passed_on(verb, key, error), metadata_of(key))
+
+
+def passed_on(verb: Verb, key: JobKey, error: WakefulError) -> str:
+    """The scheduler's refusal in daprd's words."""
+    code, before = CAUSES[error.code]
     text = clip(before + _text(key, error), _DESCRIPTION_LIMIT)
-    return detailed(status, errorcode, f"{prefix}rpc error: code = {code} desc = {text}", metadata_of(key))
+    return f"{verb.value[1]}rpc error: code = {code} desc = {text}"
 
 
 def _text(key: JobKey, error: WakefulError) -> str:

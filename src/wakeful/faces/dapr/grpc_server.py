@@ -4,10 +4,12 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hmac import compare_digest
+from traceback import extract_tb
 from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from wakeful.core.errors import WakefulError
 from wakeful.faces.dapr.answers import clip
@@ -28,6 +30,10 @@ _OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
     ("grpc.max_metadata_size", 64 * 1024),
+    # Beyond a thousand calls that wait to be taken up, gRPC would cancel some by chance, and a burst is that long
+    # (GRPC_ARG_SERVER_MAX_PENDING_REQUESTS in grpc/impl/channel_arg_names.h).
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
 )
 _MESSAGE_LIMIT = 1_000
 
@@ -58,7 +64,7 @@ class Service:
 
     name: str
     unary: Mapping[str, tuple[Any, Unary]]
-    streams: Mapping[str, grpc.RpcMethodHandler[Any, Any]] = field(default_factory=dict)
+    streams: Mapping[str, "grpc.RpcMethodHandler[Any, Any]"] = field(default_factory=dict)
     public: bool = False
 
 
@@ -77,7 +83,10 @@ class GrpcServer:
         self._server = grpc.aio.server(options=options)
         for service in services:
             required = token.encode() if token and not service.public else None
-            handlers = {name: _handler(kind, answer, required) for name, (kind, answer) in service.unary.items()}
+            handlers = {
+                name: _handler(f"{service.name}/{name}", kind, answer, required)
+                for name, (kind, answer) in service.unary.items()
+            }
             generic = grpc.method_handlers_generic_handler(service.name, {**handlers, **service.streams})
             self._server.add_generic_rpc_handlers((generic,))
 
@@ -132,21 +141,35 @@ def refused(method: str, error: Exception) -> GrpcError:
         return error
     if isinstance(error, WakefulError):
         return GrpcError(grpc.StatusCode.UNKNOWN, error.message)
-    log.error("%s failed: %s: %s", method, type(error).__name__, clip(str(error)), exc_info=error)
+    place = extract_tb(error.__traceback__)[-1]
+    log.error(
+        "%s failed in %s:%s: %s: %s",
+        method,
+        place.filename,
+        place.lineno,
+        type(error).__name__,
+        clip(str(error)).encode("unicode_escape").decode(),
+    )
     return GrpcError(grpc.StatusCode.INTERNAL, "an internal error occurred; the log has its place")
 
 
-def _handler(kind: Any, answer: Unary, token: bytes | None) -> grpc.RpcMethodHandler[Any, Any]:
-    async def call(request: Any, context: Context) -> Any:
+def _handler(method: str, kind: Any, answer: Unary, token: bytes | None) -> "grpc.RpcMethodHandler[Any, Any]":
+    async def call(body: bytes, context: Context) -> Any:
         try:
             check_token(context, token)
-            return await answer(request)
+            return await answer(_read(kind, body))
         except Exception as error:
-            await end(context, refused(getattr(answer, "__name__", "a call"), error))
+            await end(context, refused(method, error))
 
-    return grpc.unary_unary_rpc_method_handler(
-        call, request_deserializer=kind.FromString, response_serializer=_serialized
-    )
+    return grpc.unary_unary_rpc_method_handler(call, response_serializer=_serialized)
+
+
+def _read(kind: Any, body: bytes) -> Any:
+    # Here, and not by gRPC: that would log every such call with its stack.
+    try:
+        return kind.FromString(body)
+    except DecodeError as error:
+        raise GrpcError(grpc.StatusCode.INTERNAL, f"the request is no {kind.DESCRIPTOR.name}: {error}") from None
 
 
 def _serialized(message: Any) -> bytes:

@@ -1,9 +1,8 @@
-"""Dapr's Jobs API over HTTP, with the sidecar's health and metadata."""
+"""Dapr's Jobs API over HTTP, with reminders of actors and the sidecar's health and metadata."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from traceback import extract_tb
-from typing import NamedTuple
 from urllib.parse import parse_qs
 
 import msgspec
@@ -12,9 +11,12 @@ from starlette.types import Receive, Scope, Send
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import JobKey, check_name
 from wakeful.core.ports import JobQuery, Put
-from wakeful.faces.dapr.answers import Answer, Refused, clip, simple
+from wakeful.faces.dapr.answers import Answer, Refused, clip, malformed, simple
 from wakeful.faces.dapr.errors import Verb, detailed, failed, metadata_of
+from wakeful.faces.dapr.http_reminders import ReminderRoutes
 from wakeful.faces.dapr.jobs import JobRequest, Zones, decode_job, encode_job, make_job
+from wakeful.faces.dapr.reminders import Reminders
+from wakeful.faces.dapr.routes import Call, Handler, Route
 from wakeful.faces.dapr.sidecar import Metadata, Sidecar
 from wakeful.faces.dapr.wire import ClientGone, check_token, decode, read_body, respond, segments
 from wakeful.scheduler import Scheduler
@@ -24,50 +26,33 @@ log = logging.getLogger(__name__)
 _NO_CONTENT = Answer(204)
 
 
-class _Call(NamedTuple):
-    """One request. ``alpha`` is whether it came by ``v1.0-alpha1``; ``parts`` are the variable parts of its path."""
-
-    scope: Scope
-    receive: Receive
-    alpha: bool
-    parts: tuple[bytes, ...]
-
-
-_Handler = Callable[[_Call], Awaitable[Answer]]
-
-
-class _Route(NamedTuple):
-    """Who answers at a path, by method; a public one asks for no token."""
-
-    handlers: Mapping[str, _Handler]
-    alpha: bool = False
-    public: bool = False
-
-
 class DaprHttp:
     """The API as one ASGI application, plain for speed: a router would cost as much as all the rest."""
 
-    def __init__(self, scheduler: Scheduler, sidecar: Sidecar, zones: Zones) -> None:
+    def __init__(self, scheduler: Scheduler, sidecar: Sidecar, zones: Zones, metadata: Metadata | None = None) -> None:
         self._scheduler = scheduler
         self._sidecar = sidecar
         self._zones = zones
-        self._metadata = Metadata(sidecar)
+        self._metadata = metadata or Metadata(sidecar)
         # An empty token is none, as an empty DAPR_API_TOKEN is to daprd.
         self._token = sidecar.api_token.encode() if sidecar.api_token else None
-        of_app: Mapping[str, _Handler] = {"GET": self._get, "DELETE": self._delete, "PUT": self._put}
-        own: Mapping[str, _Handler] = {**of_app, "POST": self._post}
+        of_app: Mapping[str, Handler] = {"GET": self._get, "DELETE": self._delete, "PUT": self._put}
+        own: Mapping[str, Handler] = {**of_app, "POST": self._post}
         self._jobs = {
-            (b"v1.0", 1): _Route(own),
-            (b"v1.0", 2): _Route(of_app),
-            (b"v1.0-alpha1", 1): _Route(own, alpha=True),
-            (b"v1.0-alpha1", 2): _Route(of_app, alpha=True),
+            (b"v1.0", 1): Route(own),
+            (b"v1.0", 2): Route(of_app),
+            (b"v1.0-alpha1", 1): Route(own, alpha=True),
+            (b"v1.0-alpha1", 2): Route(of_app, alpha=True),
         }
-        # daprd lets GET of these two through without a token: pkg/api/http/middlewares.go.
-        self._health = _Route({"GET": self._get_health}, public=True)
-        self._outbound = _Route({"GET": self._get_outbound}, public=True)
-        self._all_metadata = _Route({"GET": self._get_metadata})
-        self._one_metadata = _Route({"PUT": self._put_metadata})
-        self._nothing = _Route({})
+        self._reminders = Route(ReminderRoutes(Reminders(scheduler, sidecar, zones)).handlers())
+        self._fixed = {
+            # daprd lets GET of these two through without a token: pkg/api/http/middlewares.go.
+            (b"v1.0", b"healthz"): Route({"GET": self._get_health}, public=True),
+            (b"v1.0", b"healthz", b"outbound"): Route({"GET": self._get_outbound}, public=True),
+            (b"v1.0", b"metadata"): Route({"GET": self._get_metadata}),
+        }
+        self._one_metadata = Route({"PUT": self._put_metadata})
+        self._nothing = Route({})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, whatever becomes of it inside."""
@@ -91,31 +76,27 @@ class DaprHttp:
         handler = route.handlers.get(scope["method"])
         if handler is None:
             return _wrong_method(scope["method"], route) if route.handlers else _no_route(path)
-        return await handler(_Call(scope, receive, route.alpha, parts))
+        return await handler(Call(scope, receive, route.alpha, parts))
 
-    def _find(self, path: list[bytes]) -> tuple[_Route, tuple[bytes, ...]]:
+    def _find(self, path: list[bytes]) -> tuple[Route, tuple[bytes, ...]]:
         """The route of a path, and the path's variable parts."""
         match path:
             case [version, b"jobs", *parts]:
                 return self._jobs.get((version, len(parts)), self._nothing), tuple(parts)
-            case [b"v1.0", b"healthz"]:
-                return self._health, ()
-            case [b"v1.0", b"healthz", b"outbound"]:
-                return self._outbound, ()
-            case [b"v1.0", b"metadata"]:
-                return self._all_metadata, ()
+            case [b"v1.0", b"actors", actor_type, actor_id, b"reminders", name]:
+                return self._reminders, (actor_type, actor_id, name)
             case [b"v1.0", b"metadata", key]:
                 return self._one_metadata, (key,)
-        return self._nothing, ()
+        return self._fixed.get(tuple(path), self._nothing), ()
 
-    async def _post(self, call: _Call) -> Answer:
+    async def _post(self, call: Call) -> Answer:
         # The alpha API had no `overwrite`, and a second POST replaced the job; the stable one refuses it.
         return await self._schedule(call, replaces=call.alpha)
 
-    async def _put(self, call: _Call) -> Answer:
+    async def _put(self, call: Call) -> Answer:
         return await self._schedule(call, replaces=True)
 
-    async def _schedule(self, call: _Call, replaces: bool) -> Answer:
+    async def _schedule(self, call: Call, replaces: bool) -> Answer:
         asked = decode_job(await read_body(call.scope, call.receive))
         key = self._key(call, Verb.SCHEDULE)
         _check_request(asked, key)
@@ -129,7 +110,7 @@ class DaprHttp:
             return failed(Verb.SCHEDULE, key, error)
         return _NO_CONTENT
 
-    async def _get(self, call: _Call) -> Answer:
+    async def _get(self, call: Call) -> Answer:
         key = self._key(call, Verb.GET)
         _check_blank(key)
         try:
@@ -142,7 +123,7 @@ class DaprHttp:
             return unknown._replace(status=404) if call.alpha else unknown
         return Answer(200, encode_job(record, with_status=call.alpha))
 
-    async def _delete(self, call: _Call) -> Answer:
+    async def _delete(self, call: Call) -> Answer:
         key = self._key(call, Verb.DELETE)
         _check_blank(key)
         try:
@@ -152,7 +133,7 @@ class DaprHttp:
             return failed(Verb.DELETE, key, error)
         return _NO_CONTENT
 
-    def _key(self, call: _Call, verb: Verb) -> JobKey:
+    def _key(self, call: Call, verb: Verb) -> JobKey:
         """The job that the path names, of this sidecar's app or of the app that the path names too."""
         namespace, app_id = self._sidecar.namespace, self._sidecar.app_id
         try:
@@ -164,7 +145,7 @@ class DaprHttp:
             raise Refused(failed(verb, JobKey(namespace, f"app/{app_id}", ""), error)) from None
         return JobKey(namespace, f"app/{app_id}", name)
 
-    async def _get_health(self, call: _Call) -> Answer:
+    async def _get_health(self, call: Call) -> Answer:
         health = self._scheduler.health()
         if not health.ok:
             return simple(500, "ERR_HEALTH_NOT_READY", f"dapr is not ready: [{clip(health.reason)}]")
@@ -173,21 +154,24 @@ class DaprHttp:
             return simple(500, "ERR_HEALTH_APPID_NOT_MATCH", "dapr app-id does not match")
         return _NO_CONTENT
 
-    async def _get_outbound(self, _call: _Call) -> Answer:
+    async def _get_outbound(self, _call: Call) -> Answer:
         if not self._scheduler.health().ok:
             return simple(500, "ERR_OUTBOUND_HEALTH_NOT_READY", "dapr outbound is not ready")
         return _NO_CONTENT
 
-    async def _get_metadata(self, _call: _Call) -> Answer:
+    async def _get_metadata(self, _call: Call) -> Answer:
         return Answer(200, msgspec.json.encode(self._metadata.shown()))
 
-    async def _put_metadata(self, call: _Call) -> Answer:
+    async def _put_metadata(self, call: Call) -> Answer:
         value = await read_body(call.scope, call.receive)
         try:
             name = decode(call.parts[0])
         except WakefulError as error:
             return simple(400, "ERR_BAD_REQUEST", error.message)
-        self._metadata.set(name, value.decode("utf-8", "replace"))
+        try:
+            self._metadata.set(name, value.decode("utf-8", "replace"))
+        except ValueError as error:
+            return malformed(str(error))
         return _NO_CONTENT
 
 
@@ -211,7 +195,7 @@ def _no_route(path: list[bytes]) -> Answer:
     return simple(404, "ERR_NOT_FOUND", f"there is nothing at {clip(shown.decode('ascii', 'backslashreplace'))!r}")
 
 
-def _wrong_method(method: str, route: _Route) -> Answer:
+def _wrong_method(method: str, route: Route) -> Answer:
     allowed = ", ".join(sorted(route.handlers))
     message = f"{clip(method)!r} is not allowed here, but: {allowed}"
     return simple(405, "ERR_METHOD_NOT_ALLOWED", message, (b"allow", allowed.encode()))

@@ -30,18 +30,21 @@ from wakeful.core.job import (
 from wakeful.core.schedule import ScheduleText, parse_schedule
 from wakeful.faces.dapr.answers import Refused, clip, malformed, simple
 from wakeful.faces.dapr.errors import app_of
+from wakeful.protos.values import JSON, VALUE_URL, json_of
 
 Zones = Callable[[str], ZoneInfo | None]
 
 _Text = str | UnsetType | None
 _T = TypeVar("_T")
 
-_VALUE_TYPE = "type.googleapis.com/google.protobuf.Value"
-
 # Long before this a retry is no retry any more; and due + interval must stay inside the calendar.
-_LONGEST_INTERVAL = timedelta(days=36_500)
-_UINT32_MAX = 2**32 - 1
-_DROP = "drop"
+LONGEST_INTERVAL = timedelta(days=36_500)
+UINT32_MAX = 2**32 - 1
+# Dapr writes its default, a constant second and three retries, into the job; so does RetryPolicy.
+DEFAULT_RETRY = RetryPolicy(counted_from=CountedFrom.DUE)
+NO_RETRY = RetryPolicy(0, timedelta(), CountedFrom.DUE)
+# What the target remembers where no retry was asked for by `drop`.
+DROP = {"failure_policy": "drop"}
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?")
@@ -62,7 +65,9 @@ class _Drop(Struct):
     pass
 
 
-class _Policy(Struct):
+class FailurePolicy(Struct):
+    """``JobFailurePolicy`` in JSON (dapr/proto/common/v1/common.proto)."""
+
     constant: _Constant | None = None
     drop: _Drop | None = None
 
@@ -83,8 +88,8 @@ class _Body(Struct):
     ttl: str | None = None
     data: Raw = Raw()
     overwrite: bool | None = None
-    failure_policy: _Policy | UnsetType | None = UNSET
-    failure_policy_json: _Policy | UnsetType | None = field(name="failurePolicy", default=UNSET)
+    failure_policy: FailurePolicy | UnsetType | None = UNSET
+    failure_policy_json: FailurePolicy | UnsetType | None = field(name="failurePolicy", default=UNSET)
     name: str | None = None
     target: _Target | None = None
 
@@ -129,25 +134,27 @@ def decode_job(body: bytes) -> JobRequest:
 def _request(given: _Body) -> JobRequest:
     text = ScheduleText(
         schedule=given.schedule,
-        due_time=_one("dueTime", given.due_time_json, given.due_time),
+        due_time=one_of("dueTime", given.due_time_json, given.due_time),
         ttl=given.ttl,
         repeats=_uint32("repeats", given.repeats),
     )
-    policy = _one("failurePolicy", given.failure_policy_json, given.failure_policy)
-    retry = _retry(policy)
-    options: dict[str, str] = {}
-    if policy is not None and policy.drop is not None:
-        options["failure_policy"] = _DROP
+    policy = one_of("failurePolicy", given.failure_policy_json, given.failure_policy)
+    retry = retry_asked(policy)
+    options = dict(DROP) if retry is NO_RETRY else {}
     app_id = method = None
     if given.target is not None:
-        app_id = _one("appId", given.target.app_id_json, given.target.app_id)
-        method = _one("method", given.target.method, UNSET)
+        app_id = one_of("appId", given.target.app_id_json, given.target.app_id)
+        method = one_of("method", given.target.method, UNSET)
         options |= {name: text for name, text in (("app_id", app_id), ("method", method)) if text is not None}
-    return JobRequest(text, _data(given.data), retry, given.overwrite, given.name, app_id, method, options)
+    return JobRequest(text, json_data(given.data), retry, given.overwrite, given.name, app_id, method, options)
 
 
-def _one(name: str, first: _T | UnsetType | None, second: _T | UnsetType | None) -> _T | None:
-    """The value of a field that has two names."""
+def one_of(name: str, first: _T | UnsetType | None, second: _T | UnsetType | None) -> _T | None:
+    """The value of a field that has two names.
+
+    Raises:
+        ValueError: both are given.
+    """
     if first is UNSET:
         return None if second is UNSET else second
     if second is not UNSET:
@@ -166,20 +173,24 @@ def _uint32(name: str, raw: Raw) -> int | None:
     if len(number) <= 64 and _NUMBER.fullmatch(number) and not number.startswith("-"):
         value = Decimal(number)
         # Compared as a decimal: as an integer, 1e9999 would have ten thousand digits.
-        if value <= _UINT32_MAX and value == value.to_integral_value():
+        if value <= UINT32_MAX and value == value.to_integral_value():
             return int(value)
     raise ValueError(f"invalid value for uint32 field {name}: {clip(literal)}")
 
 
-def _data(raw: Raw) -> Data | None:
-    """The JSON value as it was written, without the white space: a number loses no digit here."""
+def json_data(raw: Raw) -> Data | None:
+    """The JSON value as it was written, without the white space: a number loses no digit here.
+
+    Raises:
+        ValueError: a number in it is beyond a double.
+    """
     if not raw:
         return None
     body: bytes = msgspec.json.format(raw, indent=-1)
     shape = body.translate(_DIGITS_TO_0, b"+-")
     if _MANY_DIGITS in shape or _LARGE_EXPONENT in shape:
         json.loads(body, parse_int=_finite, parse_float=_finite)
-    return Data("json", body)
+    return Data(JSON, body)
 
 
 def _finite(number: str) -> None:
@@ -188,14 +199,18 @@ def _finite(number: str) -> None:
         raise ValueError(f"invalid google.protobuf.Value: {clip(number)}")
 
 
-def _retry(policy: _Policy | None) -> RetryPolicy:
-    # Dapr writes its default, a constant second and three retries, into the job; so does RetryPolicy.
+def retry_asked(policy: FailurePolicy | None) -> RetryPolicy:
+    """What the policy means; the default without one.
+
+    Raises:
+        ValueError: it is malformed.
+    """
     if policy is None or (policy.drop is None and policy.constant is None):
-        return RetryPolicy(counted_from=CountedFrom.DUE)
+        return DEFAULT_RETRY
     if policy.drop is not None:
         if policy.constant is not None:
             raise ValueError("failurePolicy: drop and constant exclude each other")
-        return RetryPolicy(0, timedelta(), CountedFrom.DUE)
+        return NO_RETRY
     constant = policy.constant or _Constant()
     if constant.max_retries and constant.max_retries_json:
         raise ValueError("duplicate field 'maxRetries'")
@@ -211,7 +226,7 @@ def _duration(text: str) -> timedelta:
         raise ValueError(f"invalid google.protobuf.Duration value {clip(text)!r}")
     # Dapr tries again at once after a negative interval, and so does zero.
     seconds = Decimal(0) if match[1] == "-" else Decimal(match[2])
-    if seconds > _LONGEST_INTERVAL.days * 86_400:
+    if seconds > LONGEST_INTERVAL.days * 86_400:
         raise ValueError(f"google.protobuf.Duration value out of range: {clip(text)!r}")
     return timedelta(microseconds=int(seconds * 1_000_000))
 
@@ -259,7 +274,7 @@ def encode_job(record: JobRecord, with_status: bool) -> bytes:
     """The job as protojson of ``runtime.v1.Job``; the times are the strings that were given.
 
     Raises:
-        Refused: 500, the data is of a type that has no JSON form here.
+        Refused: 500, the data is of a type that is not known here, or not of that type.
     """
     job, given = record.job, record.job.schedule.given
     shown: dict[str, Any] = {
@@ -282,15 +297,22 @@ def encode_job(record: JobRecord, with_status: bool) -> bytes:
 
 
 def _any(data: Data) -> dict[str, Any]:
-    if data.type != "json":
+    if data.type == JSON:
+        return {"@type": VALUE_URL, "value": Raw(data.body)}
+    try:
+        return json_of(data)
+    except ValueError as error:
         # dapr pkg/api/http/responses.go, respondWithProto
-        reason = f'failed to encode response as JSON: google.protobuf.Any: unable to resolve "{clip(data.type)}"'
-        raise Refused(simple(500, "ERR_INTERNAL", reason))
-    return {"@type": _VALUE_TYPE, "value": Raw(data.body)}
+        raise Refused(simple(500, "ERR_INTERNAL", f"failed to encode response as JSON: {error}")) from None
+
+
+def drops(job: Job) -> bool:
+    """Whether ``drop`` was asked for, in this word."""
+    return DROP.items() <= job.target.options.items()
 
 
 def _policy(job: Job) -> dict[str, Any]:
-    if job.target.options.get("failure_policy") == _DROP:
+    if drops(job):
         return {"drop": {}}
     constant: dict[str, Any] = {}
     # Unset and zero are the same interval; most who want it leave it out.
