@@ -10,6 +10,7 @@ from pathlib import Path
 import compare
 import pending
 import report
+import scheduler_grpc
 import workloads
 from figures import Table
 from harness import Bench, BenchError, say
@@ -22,6 +23,7 @@ WORKLOADS: dict[str, Callable[[Bench], list[Table]]] = {
     "steady": workloads.steady,
     "pending": pending.pending,
     "commit-delay": workloads.commit_delay,
+    "scheduler": scheduler_grpc.scheduler,
     "peers": compare.peers,
 }
 

@@ -2,7 +2,7 @@
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from wakeful.faces.cli import calendars, doctor, instants, jobs, text
+from wakeful.faces.cli import calendars, doctor, instants, jobs, scheduler, text
 from wakeful.faces.cli.calls import USAGE, complain, loop
 from wakeful.faces.cli.doors import Doors, NodeOptions
 
@@ -37,6 +37,7 @@ def build(doors: Doors, command: tuple[str, ...]) -> App:
         return loop(doors.run(options, command))
 
     app.command(jobs.commands(doors))
+    app.command(scheduler.commands(doors))
     instants.add_to(app, doors)
     app.command(calendars.commands(doors))
     doctor.add_to(app, doors)
