@@ -87,7 +87,7 @@ def _streamed(folder: Path, count: int) -> Figures:
     """A burst: all jobs are due at one instant."""
     with _running(SchedulerNode(folder)) as node:
         # Far below what it takes, so that they are there in time.
-        start_us = (int(time.time() + count / 1_500) + 4) * 1_000_000
+        start_us = (int(time.time() + count / 1_000) + 4) * 1_000_000
         made = _load(
             folder, 120, port=node.port, kind="at", callers=CALLERS, count=count, start_us=start_us, prefix="burst"
         )

@@ -80,8 +80,8 @@ async def running(config: Config, stop: Callable[[], None]) -> AsyncIterator[Por
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     with contextlib.ExitStack() as sockets:
-        http = sockets.enter_context(_bound(config.address, config.http_port, "--dapr-http-port"))
-        own = sockets.enter_context(_bound(config.address, config.port, "--port"))
+        http = sockets.enter_context(bound_socket(config.address, config.http_port, "--dapr-http-port"))
+        own = sockets.enter_context(bound_socket(config.address, config.port, "--port"))
         store = SqliteStore(config.store, zones.load_zone, os.urandom)
         engine = Engine(
             store,
@@ -94,11 +94,11 @@ async def running(config: Config, stop: Callable[[], None]) -> AsyncIterator[Por
         app = None if config.app_port is None else AppLink(scheduler, config, config.app_port)
         sidecar = _sidecar(config, app)
         metadata = Metadata(sidecar)
-        servers = _serve(http, DaprHttp(scheduler, sidecar, zones.load_zone, metadata))
+        servers = served(http, DaprHttp(scheduler, sidecar, zones.load_zone, metadata))
         reminders = Reminders(scheduler, sidecar, zones.load_zone)
         services = runtime_services(scheduler, sidecar, metadata, reminders, zones.load_zone, stop)
         grpc = _serve_grpc(GrpcServer(services, config.api_token, LARGEST_REQUEST), config)
-        own_servers = _serve(own, rest_app(scheduler, facts(config.store)))
+        own_servers = served(own, rest_app(scheduler, facts(config.store)))
         if app is not None:
             app.attach()
         moved = await scheduler.use_zone_data(zones.VERSION)
@@ -152,7 +152,12 @@ def facts(store: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _bound(address: str, port: int, flag: str) -> Iterator[socket.socket]:
+def bound_socket(address: str, port: int, flag: str) -> Iterator[socket.socket]:
+    """A socket that listens on a port, 0 for any free one; ``flag`` is where it came from.
+
+    Raises:
+        ConfigError: the port is taken.
+    """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -165,7 +170,8 @@ def _bound(address: str, port: int, flag: str) -> Iterator[socket.socket]:
 
 
 @asynccontextmanager
-async def _serve(bound: socket.socket, app: Any) -> AsyncIterator[None]:
+async def served(bound: socket.socket, app: Any) -> AsyncIterator[None]:
+    """Serves an ASGI application on a socket."""
     config = uvicorn.Config(
         app,
         access_log=False,

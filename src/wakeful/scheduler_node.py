@@ -18,7 +18,7 @@ from wakeful.faces.dapr.scheduler_http import health_app, metrics_app
 from wakeful.faces.dapr.scheduler_metrics import SchedulerMetrics
 from wakeful.faces.dapr.scheduler_service import scheduler_service
 from wakeful.faces.dapr.watch import Watch
-from wakeful.node import SWITCH_INTERVAL_S, _bound, _serve
+from wakeful.node import SWITCH_INTERVAL_S, bound_socket, served
 from wakeful.presence import Presence
 from wakeful.scheduler import Scheduler
 from wakeful.scheduler_config import SchedulerConfig
@@ -51,14 +51,14 @@ async def running_scheduler(config: SchedulerConfig) -> AsyncIterator[SchedulerP
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     async with AsyncExitStack() as stack:
-        health = stack.enter_context(_bound(config.health_address, config.health_port, "--healthz-port"))
+        health = stack.enter_context(bound_socket(config.health_address, config.health_port, "--healthz-port"))
         metrics = _metrics_socket(stack, config)
         store = SqliteStore(config.store, zones.load_zone, os.urandom)
         stack.push_async_callback(store.close)
         node = _Node(config, store)
-        await stack.enter_async_context(_serve(health, health_app(node.well)))
+        await stack.enter_async_context(served(health, health_app(node.well)))
         if metrics is not None:
-            await stack.enter_async_context(_serve(metrics, metrics_app(node.metrics.render)))
+            await stack.enter_async_context(served(metrics, metrics_app(node.metrics.render)))
         grpc = await node.start()
         try:
             metrics_port = None if metrics is None else metrics.getsockname()[1]
@@ -70,7 +70,7 @@ async def running_scheduler(config: SchedulerConfig) -> AsyncIterator[SchedulerP
 def _metrics_socket(stack: AsyncExitStack, config: SchedulerConfig) -> socket.socket | None:
     if config.metrics_port is None:
         return None
-    return stack.enter_context(_bound(config.metrics_address, config.metrics_port, "--metrics-port"))
+    return stack.enter_context(bound_socket(config.metrics_address, config.metrics_port, "--metrics-port"))
 
 
 class _Node:

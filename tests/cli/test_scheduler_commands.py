@@ -206,7 +206,7 @@ def test_what_is_exported_comes_back_with_every_field(wakeful: Run, path: Path, 
         assert replace(new.job, schedule=old.job.schedule) == old.job
         assert replace(new.job.schedule, first=old.job.schedule.first) == old.job.schedule
     again = tmp_path / "again.jsonl"
-    wakeful("scheduler", "export", "-o", str(again), f"--store=sqlite:///{other}")
+    wakeful("scheduler", "export", str(again), f"--store=sqlite:///{other}")
     due = [json.loads(line).get("next_due_at") for line in again.read_text().splitlines()[1:]]
     assert due == [json.loads(line).get("next_due_at") for line in file.read_text().splitlines()[1:]]
 

@@ -27,6 +27,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 US = timedelta(microseconds=1)
 # What an arrival came to; anything else is the rule that spoiled it.
 OK, CUT, UNANSWERED = "ok", "cut", "unanswered"
+# Killed while it answered: nobody knows whether the answer went out.
+ANSWERING = "answering"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def parse_ledger(lines: Iterable[str]) -> list[Arrival]:
             job, run, attempt, due = rest
             came[serial] = [int(at), job, run, int(attempt), int(due)]
         elif serial in came:
-            came[serial] += [rest[0], int(at)]
+            came[serial][5:] = [rest[0], int(at)]
     return [Arrival(*values) for values in came.values()]
 
 
@@ -194,6 +196,8 @@ class _Connection(asyncio.Protocol):
         self._later = asyncio.get_running_loop().call_later(delay_s, self._drip, rest[1:] or b" ", delay_s)
 
     def _respond(self, status: int) -> None:
+        if self._open is not None and status < 300:
+            self._far.write("done", self._open[0], ANSWERING)
         self._transport.write(b"HTTP/1.1 %d -\r\ncontent-length: 0\r\n\r\n" % status)
         if self._open is not None:
             self._far.write("done", self._open[0], OK if status < 300 else f"fail {status}")

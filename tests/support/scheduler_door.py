@@ -153,6 +153,9 @@ class SchedulerDoor:
     async def close(self) -> None:
         for sidecar in self.sidecars:
             await sidecar.close()
+        # gRPC has one queue of events for all loops: what is still to come must find this one open.
+        await asyncio.gather(*_TASKS, return_exceptions=True)
+        await until(lambda: not self.metrics.connected, "the streams' end on this side")
         await self.channel.close()
         self.watch.close()
         await self.server.stop(0)

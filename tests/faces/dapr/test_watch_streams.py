@@ -271,6 +271,27 @@ async def test_an_answer_that_does_not_come_in_the_time_that_the_job_gives_is_a_
     await sidecar.answer(run.id)
 
 
+async def test_what_is_given_up_before_it_could_be_sent_is_not_kept_for_a_sidecar_that_never_reads(
+    door: SchedulerDoor,
+) -> None:
+    deaf = await door.sidecar()
+    data = well_known.Any(type_url="x/bytes", value=bytes(1024 * 1024))
+    await door.schedule("blocks", data=data)
+    for number in range(30):
+        name = f"given-up-{number}"
+        await door.schedule(name, due_time="1h", failure_policy=DROP, data=data)
+        await change(door, name, timeout=timedelta(milliseconds=1))
+        await settled(door, name, "failed")
+    # Together they would be more than a stream holds: it would take nothing any more.
+    await door.schedule("last")
+    await until(lambda: _begun(door, "last"), "the last to be taken")
+    assert not deaf.closed
+
+
+async def _begun(door: SchedulerDoor, name: str) -> bool:
+    return [run.state.value for run in await door.runs(name)] == ["claimed"]
+
+
 async def test_a_run_that_is_cancelled_frees_its_place(door: SchedulerDoor) -> None:
     sidecar = await door.sidecar()
     await door.schedule("job")

@@ -76,7 +76,8 @@ def commands(doors: Doors) -> App:
 
     _add_looking(scheduler, doors)
     _add_deleting(scheduler, doors)
-    _add_moving(scheduler, doors)
+    _add_export(scheduler, doors)
+    _add_import(scheduler, doors)
     return scheduler
 
 
@@ -160,11 +161,11 @@ def _add_deleting(app: App, doors: Doors) -> None:
         return call(doors, place.url, deleted)
 
 
-def _add_moving(app: App, doors: Doors) -> None:
+def _add_export(app: App, doors: Doors) -> None:
     @app.command
     def export(
-        *,
         file: Annotated[Path, Parameter(name=["--output-file", "-o"], help="The file to write; it must be new.")],
+        *,
         place: Place = PLACE,
     ) -> int:
         """Write all jobs of all namespaces to a file, as JSON lines. Runs that are under way stay."""
@@ -189,10 +190,12 @@ def _add_moving(app: App, doors: Doors) -> None:
         _say(f"Exported {len(lines) - 1} jobs.")
         return OK
 
+
+def _add_import(app: App, doors: Doors) -> None:
     @app.command(name="import")
     def import_jobs(
-        *,
         file: Annotated[Path, Parameter(name=["--input-file", "-f"], help="A file that export wrote.")],
+        *,
         place: Place = PLACE,
     ) -> int:
         """Store the jobs of a file, in place of those of their names. Each goes on where it stood."""

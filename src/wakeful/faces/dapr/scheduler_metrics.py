@@ -64,7 +64,9 @@ class SchedulerMetrics:
     def answered(self, kind: str, milliseconds: float, *, well: bool) -> None:
         """A sidecar said what came of a run, so long after it was sent."""
         self._by_type["jobs_triggered_total" if well else "jobs_failed_total"][kind] += 1
-        self._latencies.setdefault(kind, _Latencies()).add(milliseconds)
+        if kind not in self._latencies:
+            self._latencies[kind] = _Latencies()
+        self._latencies[kind].add(milliseconds)
 
     def undelivered(self, kind: str) -> None:
         """A stream ended before it said what came of a run."""

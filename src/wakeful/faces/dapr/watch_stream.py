@@ -153,6 +153,9 @@ class WatchStream:
             raise
         finally:
             self._sent.pop(delivery.number, None)
+            if not delivery.number and delivery in self._unsent:
+                self._unsent.remove(delivery)
+                self._hold(-delivery.size)
 
     def _hold(self, size: int) -> None:
         self._held += size
@@ -169,19 +172,23 @@ class WatchStream:
             while self._unsent:
                 delivery = self._unsent.popleft()
                 try:
-                    if not delivery.outcome.done():
-                        await context.write(await self._numbered(delivery))
+                    message = await self._numbered(delivery)
+                    if message is not None:
+                        await context.write(message)
                 except ValueError as error:
-                    self._sent.pop(delivery.number, None)
-                    delivery.outcome.set_result(Rejected(f"the data is no google.protobuf.Value: {error}"))
+                    if not delivery.outcome.done():
+                        delivery.outcome.set_result(Rejected(f"the data is no google.protobuf.Value: {error}"))
                 finally:
                     self._hold(-delivery.size)
             self._more.clear()
             await self._more.wait()
 
-    async def _numbered(self, delivery: _Delivery) -> bytes:
+    async def _numbered(self, delivery: _Delivery) -> bytes | None:
+        """The message, with the next id; ``None`` if it need not go out any more."""
         job = delivery.claim.job
         data = None if job.data is None else await packed(job.data)
+        if delivery.outcome.done():
+            return None
         self._number += 1
         name, metadata = job.key.name, metadata_of(job, self._watched.app_id)
         trigger = messages.WatchJobsResponse(name=name, id=self._number, data=data, metadata=metadata)
