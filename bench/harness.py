@@ -144,7 +144,7 @@ class Node(Child):
 
     def __init__(self, store: Path, app_port: int, wrap: NodeWrap = ()) -> None:
         begin = [sys.executable, HERE / "serve_with.py", *wrap] if wrap else [WAKEFUL]
-        options = ["--app-id", "bench", "--app-port", str(app_port), "--dapr-http-port", "0", "--port", "0"]
+        options = ["--app-id=bench", f"--app-port={app_port}", "--dapr-http-port=0", "--dapr-grpc-port=0", "--port=0"]
         super().__init__([*begin, "serve", *options, "--store", f"sqlite:///{store}"], store.with_suffix(".log"))
         self.store = store
         try:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import aitp
 import compare
 import pending
 import report
@@ -24,6 +25,7 @@ WORKLOADS: dict[str, Callable[[Bench], list[Table]]] = {
     "pending": pending.pending,
     "commit-delay": workloads.commit_delay,
     "scheduler": scheduler_grpc.scheduler,
+    "aitp": aitp.aitp,
     "peers": compare.peers,
 }
 

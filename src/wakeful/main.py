@@ -15,6 +15,7 @@ from wakeful import __version__
 from wakeful.clock import SystemClock
 from wakeful.config import Config, ConfigError, HealthCheck, seconds, store_path
 from wakeful.core.errors import WakefulError
+from wakeful.faces.cli.agent_options import AgentOptions
 from wakeful.faces.cli.app import build
 from wakeful.faces.cli.calls import EXIT_CODES, FAILURE, OK, USAGE
 from wakeful.faces.cli.doors import Doors, NodeOptions
@@ -43,6 +44,8 @@ def main() -> None:
         serve=_serve,
         run=_run,
         serve_scheduler=_serve_scheduler,
+        run_agent=_run_agent,
+        entropy=os.urandom,
     )
     cli = build(doors, command)
     try:
@@ -139,7 +142,11 @@ def _log_to_stderr() -> None:
 
 
 def _calm_grpc() -> None:
-    """It reads this when it is imported, and would log each start of a process and each peer that goes away."""
+    """It reads this when it is imported.
+
+    Its own care for forks crashes the process now and then, when one is started beside its threads; nothing here forks
+    without an exec. And it would log each peer that goes away.
+    """
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
@@ -165,6 +172,23 @@ async def _serve_scheduler(options: SchedulerOptions) -> int:
     from wakeful.scheduler_main import serve_scheduler  # noqa: PLC0415
 
     return await serve_scheduler(options)
+
+
+async def _run_agent(options: AgentOptions, command: tuple[str, ...]) -> int:
+    from wakeful.agent import AgentError  # noqa: PLC0415
+    from wakeful.agent.running import run_command  # noqa: PLC0415
+    from wakeful.agent.worker import Terms  # noqa: PLC0415
+
+    _log_to_stderr()
+    terms = Terms(options.capability, options.limit, options.lease, grace_s=options.grace)
+    try:
+        await run_command(command, terms, options.url, options.agent_id, os.environ)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    except AgentError as error:
+        print(printable(f"wakeful: the node refuses this agent: {error}"), file=sys.stderr)
+        return FAILURE
+    return OK
 
 
 async def _run(options: NodeOptions, command: tuple[str, ...]) -> int:

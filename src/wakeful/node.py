@@ -16,12 +16,16 @@ from typing import Any
 
 import apsw
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from wakeful import __version__, zones
 from wakeful.app_link import APP_HOST, AppLink
 from wakeful.clock import SystemClock
 from wakeful.config import Config, ConfigError
+from wakeful.core.job import task_queue
 from wakeful.engine import Engine, Limits
+from wakeful.faces.aitp.desk import Desk
+from wakeful.faces.aitp.http import PREFIXES, aitp_app
 from wakeful.faces.dapr.grpc_runtime import runtime_services
 from wakeful.faces.dapr.grpc_server import GrpcServer
 from wakeful.faces.dapr.http import DaprHttp
@@ -39,6 +43,8 @@ GRACE = timedelta(seconds=10)
 LARGEST_REQUEST = 4 * 1024 * 1024
 # How long gRPC calls under way may take then.
 CALLS_END_S = 5.0
+# Runs of schedules that are on their way to a queue of agents; they stay there for milliseconds.
+DESK_LIMIT = 256
 # The writer's thread and the event loop hand the interpreter to each other this often.
 SWITCH_INTERVAL_S = 0.0005
 
@@ -97,8 +103,10 @@ async def running(config: Config, stop: Callable[[], None]) -> AsyncIterator[Por
         servers = served(http, DaprHttp(scheduler, sidecar, zones.load_zone, metadata))
         reminders = Reminders(scheduler, sidecar, zones.load_zone)
         services = runtime_services(scheduler, sidecar, metadata, reminders, zones.load_zone, stop)
-        grpc = _serve_grpc(GrpcServer(services, config.api_token, LARGEST_REQUEST), config)
-        own_servers = served(own, rest_app(scheduler, facts(config.store)))
+        grpc = GrpcServer(services, config.api_token, LARGEST_REQUEST)
+        aitp = aitp_app(scheduler, config.namespace, zones.load_zone, os.urandom)
+        own_servers = served(own, _own_api(rest_app(scheduler, facts(config.store)), aitp))
+        scheduler.attach(task_queue(config.namespace), Desk(config.namespace), DESK_LIMIT)
         if app is not None:
             app.attach()
         moved = await scheduler.use_zone_data(zones.VERSION)
@@ -106,12 +114,15 @@ async def running(config: Config, stop: Callable[[], None]) -> AsyncIterator[Por
             log.warning(
                 "tzdata %s has other rules than were used before: %d jobs have another next run", zones.VERSION, moved
             )
-        engine.start()
         try:
-            async with servers, own_servers, grpc as grpc_port:
+            grpc_port = await _start(grpc, config)
+            engine.start()
+            async with servers, own_servers:
                 yield Ports(http.getsockname()[1], grpc_port, own.getsockname()[1])
                 # No more is claimed and no request taken; then what is in flight ends.
                 engine.drain()
+                aitp.drain()
+            await grpc.stop(CALLS_END_S)
             await engine.stop(GRACE)
         finally:
             if app is not None:
@@ -119,16 +130,21 @@ async def running(config: Config, stop: Callable[[], None]) -> AsyncIterator[Por
             await store.close()
 
 
-@asynccontextmanager
-async def _serve_grpc(server: GrpcServer, config: Config) -> AsyncIterator[int]:
+def _own_api(rest: ASGIApp, aitp: ASGIApp) -> ASGIApp:
+    """What is on the own port: the doors of others by the beginning of their paths, and ours."""
+
+    async def own_api(scope: Scope, receive: Receive, send: Send) -> None:
+        door = scope["path"].lstrip("/").partition("/")[0]
+        await (aitp if door in PREFIXES else rest)(scope, receive, send)
+
+    return own_api
+
+
+async def _start(server: GrpcServer, config: Config) -> int:
     try:
-        port = await server.start(config.address, config.grpc_port)
+        return await server.start(config.address, config.grpc_port)
     except OSError as error:
-        raise ConfigError(f"--dapr-grpc-port {config.grpc_port}: {error}") from error
-    try:
-        yield port
-    finally:
-        await server.stop(CALLS_END_S)
+        raise ConfigError(f"--dapr-grpc-port {config.grpc_port}: {error}") from None
 
 
 def _sidecar(config: Config, app: AppLink | None) -> Sidecar:

@@ -13,7 +13,7 @@ from wakeful.core.codec import read_calendar
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.explain import explain
 from wakeful.core.job import DATA_LIMIT, Calendar, Job, JobKey, JobRecord, JobState, check_name
-from wakeful.core.outlook import occurrences
+from wakeful.core.outlook import Forecast, forecast, occurrences
 from wakeful.core.ports import (
     Attachment,
     Claim,
@@ -36,21 +36,10 @@ from wakeful.core.retiming import after_new_zone_data
 from wakeful.core.run import Cause, Outcome, Run, RunState, run_id
 from wakeful.core.settlement import settle
 
-# Runs that one backfill makes at most, and instants of one job that a simulation counts at most.
+# Runs that one backfill makes at most.
 MOST_BACKFILLED = 10_000
-MOST_SIMULATED = 1_000_000
 # The kind of the records that are calendars.
 CALENDAR = "calendar"
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """One job in a simulated time: how many instants, from the first to the last."""
-
-    key: JobKey
-    instants: int
-    first: datetime | None
-    last: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +60,13 @@ class KnownCalendar:
 
 def _nothing() -> None:
     pass
+
+
+def _check(job: Job) -> None:
+    check_name(job.key.name)
+    size = 0 if job.data is None else len(job.data.body)
+    if size > DATA_LIMIT:
+        raise WakefulError(ErrorCode.INVALID_JOB, f"data is {size} bytes long: at most {DATA_LIMIT} are allowed")
 
 
 class Scheduler:
@@ -103,14 +99,23 @@ class Scheduler:
         Raises:
             WakefulError: ``INVALID_NAME``, ``INVALID_JOB``, ``JOB_EXISTS`` or ``STORE_UNAVAILABLE``.
         """
-        check_name(job.key.name)
-        if job.data is not None and len(job.data.body) > DATA_LIMIT:
-            raise WakefulError(
-                ErrorCode.INVALID_JOB, f"data is {len(job.data.body)} bytes long: at most {DATA_LIMIT} are allowed"
-            )
+        _check(job)
         record = await self._store.put_job(job, how, now)
         self._wake(record.next_due_at)
         return record
+
+    async def put_run(self, job: Job, now: datetime, expires_at: datetime | None = None) -> tuple[JobRecord, UUID]:
+        """Stores a new job with the one run that it has, which waits in the job's queue at once: for an agent's.
+
+        Raises:
+            WakefulError: as ``put``.
+        """
+        _check(job)
+        run = NewRun(run_id(now, self._entropy(10)), now, expires_at=expires_at)
+        record = await self._store.put_run(job, run, now)
+        if self._runner is not None:
+            self._runner.arrived(job.queue)
+        return record, run.id
 
     async def get(self, key: JobKey) -> JobRecord | None:
         """The job of that key, unless it has ended."""
@@ -204,13 +209,13 @@ class Scheduler:
             )
         return instants
 
-    async def cancel(self, run: UUID) -> None:
+    async def cancel(self, run: UUID, reason: str = "asked") -> None:
         """Ends a run that has not ended. Who performs it on another node learns of that within two seconds.
 
         Raises:
             WakefulError: ``RUN_NOT_FOUND``: there is none, or it has ended.
         """
-        if not await self._store.cancel_runs([run], "asked", self._clock.now()):
+        if not await self._store.cancel_runs([run], reason, self._clock.now()):
             raise WakefulError(ErrorCode.RUN_NOT_FOUND, f"there is no run {run} that could still be cancelled")
         if self._runner is not None:
             self._runner.cut(run)
@@ -253,18 +258,24 @@ class Scheduler:
         finally:
             stop()
 
-    async def report(self, run: Run, outcome: Outcome) -> None:
-        """Writes what became of a run that somebody holds; ``Accepted`` gives it more time.
+    async def prioritise(self, run: UUID, priority: int) -> bool:
+        """Gives a run another priority among those that wait; whether there is one that has not ended."""
+        return await self._store.prioritise(run, priority)
+
+    async def report(self, run: Run, outcome: Outcome, job: Job | None = None) -> None:
+        """Writes what became of a run that somebody holds; ``Accepted`` gives it more time. ``job`` spares a look-up.
 
         Raises:
             WakefulError: ``RUN_NOT_FOUND``: there is none; ``STALE_REVISION``: it is not under that claim any more.
         """
-        records = await self._store.list_jobs(JobQuery(job_id=run.job_id, ended=True))
-        if not records.items:
-            raise WakefulError(ErrorCode.RUN_NOT_FOUND, f"there is no run {run.id}")
+        if job is None:
+            records = await self._store.list_jobs(JobQuery(job_id=run.job_id, ended=True))
+            if not records.items:
+                raise WakefulError(ErrorCode.RUN_NOT_FOUND, f"there is no run {run.id}")
+            job = records.items[0].job
         now = self._clock.now()
         if not run.state.ended:
-            settlement = settle(run, outcome, records.items[0].job.retry, now)
+            settlement = settle(run, outcome, job.retry, now)
             settled = await self._store.settle([settlement], now)
             if not settled.stale:
                 self._wake(settled.wake_at)
@@ -287,18 +298,8 @@ class Scheduler:
 
     async def simulate(self, query: JobQuery, since: datetime, through: datetime) -> Simulation:
         """What these jobs would do in (``since``, ``through``], without doing it: paused ones nothing."""
-        forecasts: list[Forecast] = []
         minutes: Counter[datetime] = Counter()
-        async for record in self.all_jobs(query):
-            count, first, last = 0, None, None
-            paused = record.state is not JobState.ACTIVE
-            passed = occurrences(record, since + timedelta.resolution, through)
-            for at in islice(passed, 0 if paused else MOST_SIMULATED):
-                if record.job.excluded_by(at) is not None:
-                    continue
-                count, first, last = count + 1, first or at, at
-                minutes[at.replace(second=0, microsecond=0)] += 1
-            forecasts.append(Forecast(record.job.key, count, first, last))
+        forecasts = [forecast(record, since, through, minutes) async for record in self.all_jobs(query)]
         return Simulation(forecasts, minutes.most_common(10))
 
     # ── calendars ──
@@ -307,7 +308,7 @@ class Scheduler:
         """All of them, in byte order of their names."""
         return [
             KnownCalendar(read_calendar(record.key, record.value), msgspec.json.decode(record.value).get("source"))
-            for record in await self._kept.list(CALENDAR)
+            for record in await self.documents.list(CALENDAR)
         ]
 
     async def put_calendar(self, known: KnownCalendar) -> None:
@@ -319,18 +320,18 @@ class Scheduler:
         calendar = known.calendar
         dates = sorted(day.isoformat() for day in calendar.dates)
         value = {"dates": dates, "keep": calendar.keep, "source": known.source}
-        await self._kept.put(CALENDAR, check_name(calendar.name), msgspec.json.encode(value).decode())
+        await self.documents.put(CALENDAR, check_name(calendar.name), msgspec.json.encode(value).decode())
 
     async def delete_calendar(self, name: str) -> bool:
         """Forgets a calendar: no job leaves its dates out any more. Whether there was one."""
-        return await self._kept.delete(CALENDAR, name)
+        return await self.documents.delete(CALENDAR, name)
 
     async def use_zone_data(self, version: str) -> int:
         """Moves the next instants of jobs to where other zone data puts them; how many. Nothing is due again by it.
 
         Call it before the engine starts; it does something only where ``version`` is not the one of the last call.
         """
-        used = await self._kept.get("tzdata", "version")
+        used = await self.documents.get("tzdata", "version")
         if used is not None and used.value == version:
             return 0
         moved = 0
@@ -339,7 +340,7 @@ class Scheduler:
             async for record in self.all_jobs(JobQuery()):
                 move = after_new_zone_data(record, now)
                 moved += 0 if move is None else await self._store.retime([move])
-        await self._kept.put("tzdata", "version", version)
+        await self.documents.put("tzdata", "version", version)
         return moved
 
     # ── the engine ──
@@ -365,9 +366,10 @@ class Scheduler:
         return await self._store.audit()
 
     @property
-    def _kept(self) -> Records:
+    def documents(self) -> Records:
+        """Small documents beside the jobs, by kind and key: calendars, agents, tokens."""
         if self._documents is None:
-            raise RuntimeError("a scheduler without records keeps no calendars")
+            raise RuntimeError("a scheduler without records keeps no documents")
         return self._documents
 
     async def _found(self, key: JobKey) -> JobRecord:

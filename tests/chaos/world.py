@@ -74,7 +74,7 @@ class World:
         home.mkdir()
         program = (sys.executable, str(FAILPOINTS), failpoint)
         flags = [f"--app-id={app_id}", f"--dapr-http-port={http_port}", f"--port={own_port}", f"--store={store}"]
-        flags += [f"--app-port={port}"] if port else []
+        flags += ["--dapr-grpc-port=0", *([f"--app-port={port}"] if port else [])]
         began = time.monotonic()
         with (home / "stdout").open("wb") as out, (home / "stderr").open("wb") as err:
             process = subprocess.Popen(

@@ -39,7 +39,8 @@ def test_version_names_the_command_and_the_runtime(wakeful: Command) -> None:
     ["", "run", "serve", "next", "why", "simulate", "doctor"]
     + [f"job {verb}".strip() for verb in ("", "put", "list", "show", "runs", "delete", "pause", "resume")]
     + [f"job {verb}" for verb in ("run", "backfill", "cancel", "retry")]
-    + [f"calendar {verb}".strip() for verb in ("", "put", "list", "show", "delete")],
+    + [f"calendar {verb}".strip() for verb in ("", "put", "list", "show", "delete")]
+    + [f"scheduler {verb}".strip() for verb in ("", "list", "get", "delete", "delete-all", "export", "import")],
 )
 def test_every_command_explains_itself(wakeful: Command, command: str) -> None:
     result = wakeful(*command.split(), "--help")
@@ -54,7 +55,7 @@ def test_the_readme_shows_every_command(wakeful: Command) -> None:
     for group in ("job", "calendar"):
         commands.remove(group)
         commands += [f"{group} {verb}" for verb in re.findall(r"^│ ([a-z]+) ", wakeful(group, "--help").out, re.M)]
-    assert len(commands) == 21
+    assert len(commands) == 24
     assert [command for command in commands if f"wakeful {command}" not in readme] == []
 
 

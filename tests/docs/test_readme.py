@@ -21,7 +21,13 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 README = (ROOT / "README.md").read_text()
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-CURLS = [line.split("     #")[0] for line in README.splitlines() if line.startswith("curl ")]
+CURLS = [line.split("     #")[0] for line in README.splitlines() if line.startswith("curl ") and ":3500/" in line]
+(TASKS,) = [
+    block
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    if block.startswith("curl") and ":8000/" in block
+]
+TASK_CURLS = [re.split(r"  +#", f"curl {rest}")[0] for rest in TASKS.removeprefix("curl ").split("\ncurl ")]
 
 
 def free_ports(count: int) -> list[int]:
@@ -39,7 +45,7 @@ def curl(line: str, port: int) -> tuple[int, str]:
     words = shlex.split(line)[1:]
     method = words[words.index("-X") + 1] if "-X" in words else "GET"
     body = words[words.index("-d") + 1].encode() if "-d" in words else None
-    (url,) = [word for word in words if word.startswith("localhost:3500/")]
+    (url,) = [word.removeprefix("http://") for word in words if "localhost:" in word]
     request = urllib.request.Request(f"http://127.0.0.1:{port}/{url.partition('/')[2]}", body, method=method)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -100,6 +106,30 @@ def test_the_sdk_example_is_called_back_three_times(tmp_path: Path) -> None:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(15)
+
+
+def test_the_first_task_is_done_by_the_readmes_agent(tmp_path: Path) -> None:
+    (serve,) = [line for line in README.splitlines() if line.startswith("wakeful serve --app-id tasks")]
+    (agent,) = [line for line in README.splitlines() if line.startswith("wakeful agent run --capability report-v1")]
+    port, http_port, grpc_port = (str(port) for port in free_ports(3))
+    serve = f"{serve.split('#')[0]} --dapr-http-port {http_port} --dapr-grpc-port {grpc_port}"
+    environment = {"PATH": f"{BIN}:{os.environ['PATH']}", "XDG_STATE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    processes: list[subprocess.Popen[bytes]] = []
+    with (tmp_path / "log").open("wb") as log:
+        for command in (serve, agent):
+            words = shlex.split(command.replace("8000", port))
+            processes.append(subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=log, stderr=log))
+            said = "wakeful serves" if command is serve else "Agent "
+            eventually(lambda said=said: said in (tmp_path / "log").read_text(), 30)
+    try:
+        made, scheduled = (curl(line, int(port)) for line in TASK_CURLS[:2])
+        assert (made[0], scheduled[0]) == (200, 200), (made, scheduled)
+        eventually(lambda: '"status":"COMPLETED"' in curl(TASK_CURLS[2], int(port))[1], 30)
+        assert '"next_run_at":"' in curl(TASK_CURLS[3], int(port))[1]
+    finally:
+        for process in reversed(processes):
+            process.send_signal(signal.SIGTERM)
+            process.wait(15)
 
 
 def test_the_readme_names_every_command() -> None:

@@ -251,7 +251,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Wa
         app = [sys.executable, "-m", "uvicorn", f"{module}:app", "--port", str(app_port)]
         command = [
             str(BIN / "wakeful"),
-            *(["run", *options, "--", *app] if sample else ["serve", "--port=0", *options]),
+            *(["run", *options, "--", *app] if sample else ["serve", "--port=0", "--dapr-grpc-port=0", *options]),
         ]
         # This environment's programs and nothing else: no Docker, no CLI of another system, no settings of somebody.
         environment = {"PATH": str(BIN), "HOME": str(home), "PYTHONUNBUFFERED": "1", **given.get("environment", {})}

@@ -172,12 +172,12 @@ def test_the_own_api_tells_the_nodes_health_as_json(processes: Processes) -> Non
 
     def healthy() -> httpx2.Response | None:
         answer = httpx2.get(f"http://127.0.0.1:{node.own_port}/healthz", timeout=5, trust_env=False)
-        return answer if answer.json()["queues"] else None
+        return answer if len(answer.json()["queues"]) == 2 else None
 
     answer = eventually(healthy, "the app's queue")
     assert answer.status_code == 200
     assert answer.json()["status"] == "ok"
-    assert answer.json()["queues"] == ["app/default/app"]
+    assert sorted(answer.json()["queues"]) == ["app/default/app", "task/default"]
     assert answer.json()["in_flight"] == 0
     assert answer.json()["version"]
 

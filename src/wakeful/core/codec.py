@@ -115,20 +115,25 @@ class Decoder:
         made = self._made.get(job_id)
         if made is not None and made[0] == columns:
             return made[1]
-        job = self._make(columns)
+        fields = msgspec.json.decode(columns.definition)
+        job = self._make(columns, fields, self._schedule(fields))
         if columns.data is None or len(columns.data) <= MOST_CACHED_DATA:
             if len(self._made) >= MOST_CACHED:
                 self._made.clear()
             self._made[job_id] = columns, job
         return job
 
-    def _make(self, columns: Columns) -> Job:
+    def job_without_schedule(self, columns: Columns, start: datetime) -> Job:
+        """The job of a definition whose schedule can't be understood: it is never due."""
         fields = msgspec.json.decode(columns.definition)
+        return self._make(columns, fields, Schedule(None, start, None, None, None, ScheduleText(), "crontab"))
+
+    def _make(self, columns: Columns, fields: dict[str, Any], schedule: Schedule) -> Job:
         kind, address, options = fields["target"]
         data_type = fields.get("data_type")
         return Job(
             key=JobKey(columns.namespace, columns.owner, columns.name),
-            schedule=self._schedule(fields),
+            schedule=schedule,
             target=TargetSpec(kind, address, options),
             queue=columns.queue,
             data=None if data_type is None else Data(data_type, columns.data or b""),

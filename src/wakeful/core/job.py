@@ -189,6 +189,8 @@ class JobRecord:
     created_at: datetime
     ended_at: datetime | None
     note: str | None = None
+    # When the definition, or whether it is paused, was changed last; the end of a job is a change too.
+    updated_at: datetime | None = None
 
     @property
     def remaining(self) -> int | None:
@@ -205,6 +207,16 @@ def app_queue(namespace: str, app_id: str) -> str:
 def actor_queue(namespace: str, actor_type: str) -> str:
     """The queue that the sinks of all who host a type of actors serve."""
     return f"actor/{namespace}/{actor_type}"
+
+
+def task_queue(namespace: str) -> str:
+    """The queue of tasks that are still to be handed on to the agents of their capability."""
+    return f"task/{namespace}"
+
+
+def agent_queue(namespace: str, capability: str) -> str:
+    """The queue from which agents with a capability take runs."""
+    return f"agent/{namespace}/{capability}"
 
 
 def check_name(name: str) -> str:

@@ -1,10 +1,38 @@
 """The occurrences of a job in any stretch of time, past or to come; without regard to what became of them."""
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from wakeful.core.duration import Every
-from wakeful.core.job import JobRecord
+from wakeful.core.job import JobKey, JobRecord, JobState
+
+# Instants of one job that a forecast counts at most.
+MOST_FORECAST = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """One job in a simulated time: how many instants, from the first to the last."""
+
+    key: JobKey
+    instants: int
+    first: datetime | None
+    last: datetime | None
+
+
+def forecast(record: JobRecord, since: datetime, through: datetime, minutes: Counter[datetime]) -> Forecast:
+    """What a job would do in (``since``, ``through``], nothing while it is paused; adds its instants to ``minutes``."""
+    count, first, last = 0, None, None
+    passed = occurrences(record, since + timedelta.resolution, through)
+    for at in islice(passed, MOST_FORECAST if record.state is JobState.ACTIVE else 0):
+        if record.job.excluded_by(at) is not None:
+            continue
+        count, first, last = count + 1, first or at, at
+        minutes[at.replace(second=0, microsecond=0)] += 1
+    return Forecast(record.job.key, count, first, last)
 
 
 def occurrences(record: JobRecord, since: datetime, through: datetime) -> Iterator[datetime]:

@@ -91,10 +91,15 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """For whom runs are taken that no node performs, and for how long, unless the holder asks for more time."""
+    """For whom runs are taken that no node performs, and for how long, unless the holder asks for more time.
+
+    With ``by_timeout`` a job's own timeout goes before ``lease``. At most ``limit`` are taken from all queues together.
+    """
 
     holder: str
     lease: timedelta
+    by_timeout: bool = False
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,8 @@ class Settled:
 class JobQuery:
     """Which jobs: every field narrows. Prefixes count bytes; ``after`` is the cursor of the page before.
 
-    ``kind`` is of the target. With ``count`` the page tells how many there are in all.
+    ``kind`` is of the target. ``failing`` are those that paused themselves after failures, or can't be understood;
+    false leaves these out. With ``count`` the page tells how many there are in all.
     """
 
     namespace: str | None = None
@@ -129,6 +135,7 @@ class JobQuery:
     kind: str | None = None
     states: tuple[JobState, ...] = ()
     job_ids: tuple[int, ...] | None = None
+    failing: bool | None = None
     ended: bool = False
     after: str | None = None
     offset: int = 0
@@ -140,8 +147,8 @@ class JobQuery:
 class RunQuery:
     """Which runs, newest first: of one job id, or of every incarnation of ``key``; with ``at``, of that instant.
 
-    The fields from ``owner`` on narrow the runs of all jobs: ``kind`` and ``options`` are of the job's target. With
-    ``count`` the page tells how many there are in all.
+    The fields from ``owner`` on narrow the runs of all jobs: ``namespace``, ``kind`` and ``options`` are of the job and
+    its target, ``held`` is whether there is a holder. With ``count`` the page tells how many there are in all.
     """
 
     key: JobKey | None = None
@@ -154,6 +161,8 @@ class RunQuery:
     options: tuple[tuple[str, str], ...] = ()
     states: tuple[RunState, ...] = ()
     holder: str | None = None
+    held: bool | None = None
+    namespace: str | None = None
     offset: int = 0
     count: bool = False
 
@@ -172,12 +181,13 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run that a caller asks for beside the schedule."""
+    """A run that a caller asks for beside the schedule; one that still waits at ``expires_at`` is cancelled."""
 
     id: UUID
     scheduled_for: datetime
     cause: Cause = Cause.MANUAL
     retry_of: UUID | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,79 +227,66 @@ class Store(Protocol):
 
     async def put_job(self, job: Job, how: Put, now: datetime) -> JobRecord:
         """Stores a definition; ``JOB_EXISTS`` on CREATE of a taken name, ``JOB_NOT_FOUND`` on EDIT of a free one."""
-        ...
+
+    async def put_run(self, job: Job, run: NewRun, now: datetime) -> JobRecord:
+        """Stores a new job with the one run that it has, which waits in its queue at once; ``JOB_EXISTS``."""
 
     async def get_job(self, key: JobKey) -> JobRecord | None:
         """The unended job of that key."""
-        ...
 
     async def list_jobs(self, query: JobQuery) -> Page[JobRecord]:
         """In byte order of (namespace, owner, name), then id."""
-        ...
 
     async def end_jobs(self, query: JobQuery, state: JobState, now: datetime) -> int:
-        """Ends every job that the query names and cancels its waiting runs; how many there were."""
-        ...
+        """Ends every job that the query names, with ``ended`` also complete ones, and its waiting runs; how many."""
 
     async def set_state(self, change: StateChange, now: datetime) -> JobRecord:
         """Pauses or resumes; unless it is to be replayed, what passed is skipped and recorded."""
-        ...
 
     async def add_runs(self, key: JobKey, runs: Sequence[NewRun], now: datetime) -> Sequence[UUID]:
         """Adds runs beside the schedule: waiting where the job has room, else blocked behind those before them."""
-        ...
 
     async def cancel_runs(self, runs: Sequence[UUID], reason: str, now: datetime) -> Sequence[UUID]:
         """Ends runs that have not ended; which of them. Who performs one learns of it by its next heartbeat."""
-        ...
+
+    async def prioritise(self, run: UUID, priority: int) -> bool:
+        """Gives a run that has not ended another priority among those that wait; whether there is such a run."""
 
     async def retime(self, moves: Sequence[Retime]) -> int:
         """Moves the next instants of jobs, as after the clock was set; how many still stood where they were read."""
-        ...
 
     async def get_run(self, run: UUID) -> Run | None:
         """The run of that id."""
-        ...
 
     async def list_runs(self, query: RunQuery) -> Page[Run]:
         """Newest first."""
-        ...
 
     async def heartbeat(self, node: Node, now: datetime) -> Heartbeat:
-        """Renews the node's lease, and takes the claimed runs of dead nodes back."""
-        ...
+        """Renews the node's lease, takes the claimed runs of dead nodes back, and ends what has expired."""
 
     async def leave(self, node: NodeId, now: datetime) -> None:
         """Gives back what the node still holds, at once, and forgets the node."""
-        ...
 
     async def claim_due(self, node: NodeId, rooms: Mapping[str, Room], now: datetime) -> Claimed:
         """Takes what is due in these queues, at most what there is room for; the runs are durable before it returns."""
-        ...
 
     async def claim_for(self, hold: Hold, rooms: Mapping[str, int], now: datetime) -> Claimed:
         """Takes runs that wait in these queues for a holder, at most so many: by priority, then the oldest first."""
-        ...
 
     async def settle(self, settlements: Sequence[Settlement], now: datetime) -> Settled:
         """Writes what became of runs, each only if its fence still holds, and frees their jobs."""
-        ...
 
     async def audit(self) -> Sequence[str]:
         """What of the ledger does not add up, in sentences; nothing, unless there is a bug or a damaged file."""
-        ...
 
     async def prune(self, keep: Retention, now: datetime) -> int:
         """Removes a bounded number of the oldest ended rows beyond ``keep``; how many."""
-        ...
 
     def changes(self) -> AsyncIterator[None]:
         """A hint: another process wrote something."""
-        ...
 
     async def close(self) -> None:
         """Waits for what is being written and lets the files go."""
-        ...
 
 
 class Records(Protocol):
@@ -297,19 +294,15 @@ class Records(Protocol):
 
     async def get(self, kind: str, key: str) -> Record | None:
         """The document of that key."""
-        ...
 
     async def put(self, kind: str, key: str, value: str, expected: int | None = None) -> int:
         """Keeps a document; its revision. ``STALE_REVISION`` if it is not at ``expected`` (0: it must be new)."""
-        ...
 
     async def list(self, kind: str, prefix: str = "") -> Sequence[Record]:
         """In byte order of their keys."""
-        ...
 
     async def delete(self, kind: str, key: str) -> bool:
         """Forgets a document; whether there was one."""
-        ...
 
 
 class Sink(Protocol):
@@ -317,11 +310,9 @@ class Sink(Protocol):
 
     async def deliver(self, claim: Claim) -> Outcome:
         """Hands the run over and waits for what came of it. Cancelling stops the sending."""
-        ...
 
     async def available(self) -> None:
         """Returns once the place can be tried (again)."""
-        ...
 
 
 class Alarm(Protocol):
@@ -329,11 +320,9 @@ class Alarm(Protocol):
 
     def ring(self) -> None:
         """Ends the wait under way, or the next one at once."""
-        ...
 
     async def wait(self, until: datetime) -> None:
         """Returns at ``until``, when rung, or after a second: whichever is first."""
-        ...
 
 
 class Clock(Protocol):
@@ -341,15 +330,12 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """The wall clock, aware, UTC."""
-        ...
 
     def boot(self) -> BootTime:
         """The time since the machine started."""
-        ...
 
     def alarm(self) -> Alarm:
         """A new wake-up."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,11 +353,9 @@ class Attachment(Protocol):
     @property
     def attached(self) -> bool:
         """Whether the sink can be delivered to now."""
-        ...
 
     def detach(self) -> None:
         """Takes the sink out; what it holds is cancelled and waits again."""
-        ...
 
 
 class Runner(Protocol):
@@ -379,20 +363,18 @@ class Runner(Protocol):
 
     def attach(self, queue: str, sink: Sink, limit: int) -> Attachment:
         """Lets at most ``limit`` runs of the queue be in flight to the sink."""
-        ...
 
     def wake(self, at: datetime) -> None:
         """Something may be claimable at ``at``."""
-        ...
 
     def listen(self, queues: Collection[str], alarm: Alarm) -> Callable[[], None]:
         """Rings the alarm when runs come to wait in one of the queues; call what it returns to end that."""
-        ...
+
+    def arrived(self, queue: str) -> None:
+        """A run has come to wait in a queue, other than by a settlement of this node's."""
 
     def cut(self, run: UUID) -> None:
         """Stops the delivery of a run that has been cancelled, if it is under way here."""
-        ...
 
     def health(self) -> Health:
         """Whether claims are made on time."""
-        ...

@@ -104,7 +104,7 @@ class Run:
 
     ``run_at`` is when the current attempt was due. ``attempt`` counts from 1 once claimed. ``fence`` grows with each
     claim: a settlement with an older one is refused. A run that no node performs is its ``holder``'s until
-    ``lease_until``. ``result`` is JSON, where the target gave one.
+    ``lease_until``; one that still waits at ``expires_at`` is cancelled. ``result`` is JSON, where the target gave one.
     """
 
     id: UUID
@@ -124,6 +124,8 @@ class Run:
     claimed_by: int | None = None
     holder: str | None = None
     lease_until: datetime | None = None
+    expires_at: datetime | None = None
+    priority: int = 0
     result: bytes | None = None
     retry_of: UUID | None = None
     errors: tuple[dict[str, Any], ...] = field(default=())
@@ -169,9 +171,13 @@ class Unavailable:
 
 @dataclass(frozen=True, slots=True)
 class HandedOn:
-    """Somebody else does it, who takes it from another ``queue``. It costs no attempt."""
+    """Somebody else does it, who takes it from another ``queue``. It costs no attempt.
+
+    From ``expires_at`` on nobody takes it any more: a run that waits then is cancelled.
+    """
 
     queue: str
+    expires_at: datetime | None = None
 
 
 Outcome = Succeeded | Failed | Rejected | Accepted | Unavailable | HandedOn

@@ -43,6 +43,7 @@ class Settlement:
     ended_at: datetime | None = None
     queue: str | None = None
     result: bytes | None = None
+    expires_at: datetime | None = None
 
 
 def settle(run: Run, outcome: Outcome, retry: RetryPolicy, now: datetime) -> Settlement:
@@ -50,9 +51,9 @@ def settle(run: Run, outcome: Outcome, retry: RetryPolicy, now: datetime) -> Set
     match outcome:
         case Succeeded(result):
             return replace(_end(run, Move.SUCCEEDED, now), result=result) if result else _end(run, Move.SUCCEEDED, now)
-        case HandedOn(queue):
+        case HandedOn(queue, expires_at):
             handed_on = _again(run, Move.HANDED_ON, run.run_at or run.scheduled_for, run.attempt - 1, None)
-            return replace(handed_on, queue=queue)
+            return replace(handed_on, queue=queue, expires_at=expires_at)
         case Rejected(error):
             return _end(run, Move.REJECTED, now, "rejected", error)
         case Failed(error):

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -62,7 +63,7 @@ class Engine:
         self._listeners = Listeners()
         self._holding: dict[UUID, Delivery] = {}
         self._outcomes: list[Delivery] = []
-        self._claiming = asyncio.Lock()
+        self._claiming, self._settling = asyncio.Lock(), asyncio.Lock()
         self._draining = False
         self._wake_at = NEVER
         self._starved = self._hurried = False
@@ -91,6 +92,10 @@ class Engine:
     def listen(self, queues: Collection[str], alarm: Alarm) -> Callable[[], None]:
         """Rings the alarm when runs come to wait in one of the queues; call what it returns to end that."""
         return self._listeners.add(queues, alarm)
+
+    def arrived(self, queue: str) -> None:
+        """A run has come to wait in a queue, other than by a settlement of this node's."""
+        self._listeners.ring([queue])
 
     def cut(self, run: UUID) -> None:
         """Stops the delivery of a run that has been cancelled, if it is under way here."""
@@ -146,17 +151,14 @@ class Engine:
         deadline = asyncio.get_running_loop().time() + grace.total_seconds()
         self.drain()
         # A claim under way may still bring deliveries.
-        try:
-            async with asyncio.timeout_at(deadline):
-                async with self._claiming:
-                    pass
-        except TimeoutError:
-            log.warning("the last claim did not return in time")
+        await _once_free(self._claiming, deadline)
         await self._deliveries_end(deadline)
         deliveries = [task for place in self._places for task in place.deliveries]
         for place in self._places:
             place.detach()
         await asyncio.gather(*deliveries, return_exceptions=True)
+        # What is being written is not written twice.
+        await _once_free(self._settling, asyncio.get_running_loop().time() + LONGEST_TURN.total_seconds())
         self._stopping = True
         for task in self._tasks:
             task.cancel()
@@ -350,6 +352,10 @@ class Engine:
                 await self._settle_alarm.wait(self._clock.now() + IDLE)
 
     async def _settle_now(self) -> None:
+        async with self._settling:
+            await self._settle_batch()
+
+    async def _settle_batch(self) -> None:
         batch, self._outcomes = self._outcomes, []
         if not batch:
             return
@@ -389,3 +395,9 @@ class Engine:
         async for _ in self._store.changes():
             self._alarm.ring()
             self._listeners.ring_all()
+
+
+async def _once_free(lock: asyncio.Lock, deadline: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout_at(deadline), lock:
+            pass

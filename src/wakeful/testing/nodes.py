@@ -126,6 +126,10 @@ class Nodes:
         """Rings the alarm when the first node brings runs to one of the queues."""
         return self._first().engine.listen(queues, alarm)
 
+    def arrived(self, queue: str) -> None:
+        """A run has come to wait in a queue: the first node hears of it."""
+        self._first().engine.arrived(queue)
+
     def cut(self, run: UUID) -> None:
         """Stops the delivery of a cancelled run on the node that was asked, the first; others hear of it later."""
         if self._alive:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from wakeful.faces.cli.agent_options import AgentOptions
 from wakeful.faces.cli.scheduler_options import SchedulerOptions
 from wakeful.scheduler import Scheduler
 
@@ -68,3 +69,5 @@ class Doors:
     serve: Callable[[NodeOptions], Awaitable[int]]
     run: Callable[[NodeOptions, tuple[str, ...]], Awaitable[int]]
     serve_scheduler: Callable[[SchedulerOptions], Awaitable[int]]
+    run_agent: Callable[[AgentOptions, tuple[str, ...]], Awaitable[int]]
+    entropy: Callable[[int], bytes]

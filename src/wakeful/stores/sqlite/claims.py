@@ -61,6 +61,14 @@ class ClaimItem:
 
 def prepare_claim(db: apsw.Connection, item: ClaimItem) -> Claimed | None:
     """Reads what is due in the queues with room and plans it; the answer itself if that is nothing."""
+    wakes = _read_due(db, item) if item.hold is None else _read_held(db, item, item.hold)
+    if item.ready or item.planned or item.unreadable:
+        return None
+    return Claimed((), from_us(min(wakes)) if wakes else None)
+
+
+def _read_due(db: apsw.Connection, item: ClaimItem) -> list[int]:
+    """Reads what a node may take; when the queues of which that is nothing have something."""
     now = to_us(item.now)
     wakes: list[int] = []
     for queue, firsts in _firsts(db, item.rooms).items():
@@ -68,9 +76,29 @@ def prepare_claim(db: apsw.Connection, item: ClaimItem) -> Claimed | None:
         # What is due and not to be had now is still what comes next.
         if first > now or not _read_queue(db, item, queue, firsts):
             wakes.append(first)
-    if item.ready or item.planned or item.unreadable:
-        return None
-    return Claimed((), from_us(min(wakes)) if wakes else None)
+    return wakes
+
+
+def _read_held(db: apsw.Connection, item: ClaimItem, hold: Hold) -> list[int]:
+    """Reads what a holder may take, of all queues together, by priority and age; when there is something, if not now.
+
+    That is what waits, late or not: jobs are planned by nodes.
+    """
+    firsts, now = _firsts(db, item.rooms), to_us(item.now)
+    free = {queue: room.free for queue, room in item.rooms.items()}
+    left = sum(free.values()) if hold.limit is None else hold.limit
+    for priority in sorted({first.priority for each in firsts.values() for first in each}, reverse=True):
+        found: list[tuple[int, str, bytes]] = []
+        for queue, of_queue in firsts.items():
+            if any(first.priority == priority and first.run_at <= now for first in of_queue):
+                bounds = {"queue": queue, "priority": priority, "low": _LONG_AGO, "high": now}
+                rows = sql(db, "ready_runs", {**bounds, "room": min(free[queue], left)})
+                found += [(run_at, queue, run) for run, run_at in rows]
+        for _, queue, run in sorted(found)[:left]:
+            item.ready.append(run)
+            free[queue] -= 1
+            left -= 1
+    return [first.run_at for each in firsts.values() for first in each if first.run_at < _NEVER]
 
 
 def _firsts(db: apsw.Connection, queues: Iterable[str]) -> dict[str, list[_First]]:
@@ -92,10 +120,6 @@ def _read_queue(db: apsw.Connection, item: ClaimItem, queue: str, firsts: Sequen
     late = to_us(item.now - ON_TIME)
     free = room.free
     on_time = _Span(queue, [first for first in firsts if first.at <= now], late, now)
-    if item.hold is not None:
-        # Who holds runs takes those that wait, late or not; jobs are planned by nodes.
-        waiting = [first._replace(job_at=_NEVER) for first in on_time.firsts]
-        return _read_span(db, item, on_time._replace(firsts=waiting, low=_LONG_AGO), free) > 0
     if min(first.at for first in firsts) > late:
         return _read_span(db, item, on_time, free) > 0
     overdue = on_time._replace(low=_LONG_AGO, high=late)
@@ -117,7 +141,7 @@ def _read_span(db: apsw.Connection, item: ClaimItem, span: _Span, room: int) -> 
     for first in span.firsts:
         bounds = {"queue": span.queue, "priority": first.priority, "low": span.low, "high": span.high}
         if first.run_at <= span.high and left > 0:
-            ready = [run for (run,) in sql(db, "ready_runs", {**bounds, "room": left})]
+            ready = [run for run, _ in sql(db, "ready_runs", {**bounds, "room": left})]
             known = set(item.ready)
             item.ready.extend(run for run in ready if run not in known)
             left -= len(ready)
@@ -154,15 +178,29 @@ def _claim(db: apsw.Connection, item: ClaimItem) -> Claimed:
     for job_id, note in item.unreadable:
         sql(db, "park", {"id": job_id, "note": note, "now": to_us(item.now)})
     claims = _claim_ready(db, item) if item.ready else []
+    if item.hold is not None and not claims and item.ready:
+        # Another claim of this group took all that was read: what is left now?
+        item.ready.clear()
+        _read_held(db, item, item.hold)
+        claims = _claim_ready(db, item) if item.ready else []
+    if item.hold is not None and claims:
+        # Who has got something asks again when it likes.
+        return Claimed(claims, None)
     claims.extend(_claim_planned(db, item) if item.planned else [])
-    times = [first.at for firsts in _firsts(db, item.rooms).values() for first in firsts]
+    firsts = [first for of_queue in _firsts(db, item.rooms).values() for first in of_queue]
+    times = [at for first in firsts if (at := first.at if item.hold is None else first.run_at) < _NEVER]
     return Claimed(claims, from_us(min(times)) if times else None)
 
 
 def _claim_ready(db: apsw.Connection, item: ClaimItem) -> list[Claim]:
     ids = dumps([run.hex() for run in item.ready])
     hold = item.hold
-    by = {"node": item.node, "holder": hold and hold.holder, "lease": hold and to_us(item.now + hold.lease)}
+    by = {
+        "node": item.node,
+        "holder": hold and hold.holder,
+        "lease": hold and to_us(item.now + hold.lease),
+        "by_timeout": hold is not None and hold.by_timeout,
+    }
     rows = sql(db, "claim_ready", {"ids": ids, "now": to_us(item.now), **by})
     places = {run: place for place, run in enumerate(item.ready)}
     # As they were read: by priority, then the oldest first.
@@ -226,6 +264,7 @@ def _run(item: ClaimItem, record: JobRecord, planned: Plan, run_id: UUID) -> Run
         fence=1,
         revision=record.revision,
         claimed_by=item.node,
+        priority=record.job.priority,
         created_at=item.now,
         started_at=item.now,
     )

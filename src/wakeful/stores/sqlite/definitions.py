@@ -11,10 +11,10 @@ from wakeful.core.codec import encode_definition, to_us
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import Job, JobKey, JobRecord, JobState
 from wakeful.core.planning import Plan, leave_out
-from wakeful.core.ports import JobQuery, Put
+from wakeful.core.ports import JobQuery, NewRun, Put
 from wakeful.core.run import RunState
 from wakeful.stores.sqlite.finding import job_conditions
-from wakeful.stores.sqlite.ledger import Tools, bound, find, gone_rows, insert_runs, records_of
+from wakeful.stores.sqlite.ledger import Tools, bound, find, gone_rows, insert_runs, new_row, records_of
 from wakeful.stores.sqlite.rows import Row, dumps, sql
 
 # Data up to this size lies on the job's row.
@@ -30,11 +30,12 @@ class PutItem:
     now: datetime
     tools: Tools
     definition: str
+    run: NewRun | None = None
 
     @classmethod
-    def of(cls, job: Job, how: Put, now: datetime, tools: Tools) -> "PutItem":
+    def of(cls, job: Job, how: Put, now: datetime, tools: Tools, run: NewRun | None = None) -> "PutItem":
         """With its definition encoded."""
-        return cls(job, how, now, tools, encode_definition(job))
+        return cls(job, how, now, tools, encode_definition(job), run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,19 @@ def put_jobs(db: apsw.Connection, items: Sequence[PutItem]) -> Sequence[Any]:
     return results
 
 
+def put_with_runs(db: apsw.Connection, items: Sequence[PutItem]) -> Sequence[JobRecord | WakefulError]:
+    """Stores new jobs that are not due by themselves, each with the one run that it has."""
+    inserted = sql(db, "insert_jobs", {"items": dumps([_columns(item) for item in items])})
+    ids = {JobKey(namespace, owner, name): job_id for job_id, namespace, owner, name in inserted}
+    # Of two that want the same name, the second comes too late.
+    results = [_put_result(item, ids.pop(item.job.key, None)) for item in items]
+    made = [(item, record) for item, record in zip(items, results, strict=True) if isinstance(record, JobRecord)]
+    _keep_payloads(db, items, {record.job.key: record.id for _, record in made})
+    rows = [new_row(item.run, record, item.now, ready=True) for item, record in made if item.run is not None]
+    insert_runs(db, rows, max(item.now for item in items))
+    return results
+
+
 def _put_distinct(db: apsw.Connection, items: Sequence[PutItem]) -> Sequence[Any]:
     now = max(item.now for item in items)
     replaced = [item.job.key for item in items if item.how is Put.REPLACE]
@@ -106,7 +120,7 @@ def _put_distinct(db: apsw.Connection, items: Sequence[PutItem]) -> Sequence[Any
 
 
 def _columns(item: PutItem) -> dict[str, Any]:
-    job, due = item.job, item.job.schedule.first_due()
+    job, due = item.job, _first_due(item)
     body = job.data.body if job.data else None
     return {
         "namespace": job.key.namespace,
@@ -118,7 +132,13 @@ def _columns(item: PutItem) -> dict[str, Any]:
         **_policies(job),
         "next": None if due is None else to_us(due),
         "now": to_us(item.now),
+        "active": 0 if item.run is None else 1,
     }
+
+
+def _first_due(item: PutItem) -> datetime | None:
+    """When the job is due by itself: not at all, where its one run is there already."""
+    return item.job.schedule.first_due() if item.run is None else None
 
 
 def _policies(job: Job) -> dict[str, Any]:
@@ -134,15 +154,16 @@ def _policies(job: Job) -> dict[str, Any]:
 def _put_result(item: PutItem, job_id: int | None) -> JobRecord | WakefulError:
     if job_id is None:
         return WakefulError(ErrorCode.JOB_EXISTS, f"job already exists: {item.job.key.name!r}")
-    due = item.job.schedule.first_due()
+    due = _first_due(item)
+    going_on = due is not None or item.run is not None
     return JobRecord(
         id=job_id,
         job=item.job,
         revision=1,
-        state=JobState.ACTIVE if due else JobState.COMPLETED,
+        state=JobState.ACTIVE if going_on else JobState.COMPLETED,
         next_due_at=due,
         seq=0,
-        active=0,
+        active=0 if item.run is None else 1,
         succeeded=0,
         failed=0,
         not_run=0,
@@ -150,7 +171,8 @@ def _put_result(item: PutItem, job_id: int | None) -> JobRecord | WakefulError:
         free_at=None,
         last_run=None,
         created_at=item.now,
-        ended_at=None if due else item.now,
+        ended_at=None if going_on else item.now,
+        updated_at=item.now,
     )
 
 
@@ -167,7 +189,7 @@ def edit_jobs(db: apsw.Connection, items: Sequence[PutItem]) -> Sequence[Any]:
 
 
 def _edit(db: apsw.Connection, item: PutItem) -> JobRecord | WakefulError:
-    old = find(db, item.job.key, item.tools.decoder)
+    old = find(db, item.job.key, item.tools.decoder, readable=False)
     if old is None:
         return WakefulError(ErrorCode.JOB_NOT_FOUND, f"job not found: {item.job.key.name!r}")
     job, body = item.job, item.job.data.body if item.job.data else None
@@ -193,7 +215,8 @@ def _edit(db: apsw.Connection, item: PutItem) -> JobRecord | WakefulError:
     else:
         sql(db, "insert_payload", {"id": old.id, "data": body})
     sql(db, "end_if_over", {"id": old.id, "now": to_us(item.now)})
-    return replace(old, job=job, revision=old.revision + 1, next_due_at=due)
+    state = JobState.ACTIVE if old.state is JobState.PARKED else old.state
+    return replace(old, job=job, state=state, revision=old.revision + 1, next_due_at=due, updated_at=item.now)
 
 
 def end_jobs(db: apsw.Connection, items: Sequence[EndItem]) -> Sequence[int]:

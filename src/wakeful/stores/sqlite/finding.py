@@ -12,7 +12,7 @@ from wakeful.core.job import JobRecord
 from wakeful.core.ports import JobQuery, Page, RunQuery
 from wakeful.core.run import Run
 from wakeful.stores.sqlite.records import refresh_calendars
-from wakeful.stores.sqlite.rows import SQL, Row, after_prefix, dumps, job_record, run_of, sql
+from wakeful.stores.sqlite.rows import SQL, Row, after_prefix, dumps, readable_or_not, run_of, sql
 
 Values = dict[str, Any]
 
@@ -25,7 +25,8 @@ def find_jobs(db: apsw.Connection, query: JobQuery, decoder: Decoder) -> Page[Jo
     if query.after is not None:
         values |= dict(zip(_PLACES, _cursor_parts(query.after), strict=True))
     rows = sql(db, "list_jobs", {**values, "limit": query.limit + 1, "offset": query.offset}, paged)
-    page = [job_record(decoder, row) for row in rows[: query.limit]]
+    # One job that can't be understood must not hide the others: it is shown without its "when".
+    page = [readable_or_not(decoder, row) for row in rows[: query.limit]]
     cursor = _job_cursor(rows[query.limit - 1]) if len(rows) > query.limit else None
     return Page(page, cursor, _count(db, "count_jobs", values, where) if query.count else None)
 
@@ -53,6 +54,9 @@ def job_conditions(query: JobQuery) -> tuple[str, Values]:
     if query.states:
         conditions.append("state IN (SELECT value FROM json_each(:states))")
         values["states"] = dumps(query.states)
+    if query.failing is not None:
+        conditions.append("(state = 'parked' OR coalesce(note LIKE 'paused itself%', false)) = :failing")
+        values["failing"] = query.failing
     if query.job_ids is not None:
         conditions.append("id IN (SELECT value FROM json_each(:job_ids))")
         values["job_ids"] = dumps(query.job_ids)
@@ -90,6 +94,8 @@ def _run_conditions(query: RunQuery) -> tuple[str, Values]:
     if query.holder is not None:
         conditions.append("holder = :holder")
         values["holder"] = query.holder
+    if query.held is not None:
+        conditions.append("holder IS NOT NULL" if query.held else "holder IS NULL")
     of_jobs, job_values = _jobs_of_runs(query)
     if of_jobs:
         conditions.append(f"EXISTS({SQL['job_of_run'].replace('{where}', ' AND '.join(of_jobs))})")
@@ -99,6 +105,9 @@ def _run_conditions(query: RunQuery) -> tuple[str, Values]:
 def _jobs_of_runs(query: RunQuery) -> tuple[list[str], Values]:
     conditions: list[str] = []
     values: Values = {}
+    if query.namespace is not None:
+        conditions.append("j.namespace = :of_namespace")
+        values["of_namespace"] = query.namespace
     if query.owner is not None:
         conditions.append("j.owner = :of_owner")
         values["of_owner"] = query.owner

@@ -12,10 +12,10 @@ import apsw
 from wakeful.core.codec import Decoder, from_us, to_us
 from wakeful.core.job import Job, JobKey, JobRecord, Overlap
 from wakeful.core.planning import Plan
-from wakeful.core.ports import Entropy
+from wakeful.core.ports import Entropy, NewRun
 from wakeful.core.run import Cause, RunState, run_number
 from wakeful.stores.sqlite.records import refresh_calendars
-from wakeful.stores.sqlite.rows import SQL, Row, dumps, job_record, last_run_text, sql
+from wakeful.stores.sqlite.rows import SQL, Row, dumps, job_record, last_run_text, readable_or_not, sql
 
 NEVER_BUSY = 1 << 30
 _ENDS_AS = {RunState.SUCCEEDED: "succeeded", RunState.FAILED: "failed"}
@@ -51,12 +51,18 @@ def bound(job: Job) -> int:
     return NEVER_BUSY if job.overlap is Overlap.REPLACE else job.max_running
 
 
-def find(db: apsw.Connection, key: JobKey, decoder: Decoder) -> JobRecord | None:
-    """The unended job of that key."""
+def find(db: apsw.Connection, key: JobKey, decoder: Decoder, *, readable: bool = True) -> JobRecord | None:
+    """The unended job of that key; with ``readable`` false, also one that can't be understood.
+
+    Raises:
+        Exception: whatever it raises that the definition can't be understood.
+    """
     refresh_calendars(db, decoder)
     where = " WHERE namespace = ? AND owner = ? AND name = ? AND ended_at IS NULL"
     row = db.execute(SQL["job_columns"] + where, (key.namespace, key.owner, key.name)).fetchone()
-    return None if row is None else job_record(decoder, row)
+    if row is None:
+        return None
+    return job_record(decoder, row) if readable else readable_or_not(decoder, row)
 
 
 def records_of(db: apsw.Connection, ids: Sequence[int], decoder: Decoder) -> list[JobRecord]:
@@ -99,6 +105,26 @@ def gone_rows(record: JobRecord, plan: Plan, now: datetime, ids: Iterator[UUID])
         }
         for gone in plan.gone
     ]
+
+
+def new_row(run: NewRun, record: JobRecord, now: datetime, *, ready: bool) -> dict[str, Any]:
+    """The row of a run that was asked for: it waits for its claim, or behind others for room."""
+    return {
+        "id": run.id.hex,
+        "job": record.id,
+        "cause": run.cause,
+        "retry_of": run.retry_of and run.retry_of.hex,
+        "priority": record.job.priority,
+        "for": to_us(run.scheduled_for),
+        "instants": 1,
+        "state": RunState.WAITING if ready else RunState.BLOCKED,
+        "queue": record.job.queue,
+        "run_at": to_us(now) if ready else None,
+        "attempt": 0,
+        "fence": 0,
+        "revision": record.revision,
+        "expires": None if run.expires_at is None else to_us(run.expires_at),
+    }
 
 
 def insert_runs(db: apsw.Connection, rows: Sequence[dict[str, Any]], now: datetime) -> None:

@@ -11,10 +11,10 @@ RETURNING id, active, next_due_at <= :now
 -- insert_jobs --
 -- Stores new jobs; a name that is taken is left out.
 INSERT INTO jobs(namespace, owner, name, definition, data, queue, max_running, priority, pause_after, delay_us, next_due_at,
-                 plan_at, created_at, updated_at)
+                 plan_at, created_at, updated_at, active)
 SELECT value->>'namespace', value->>'owner', value->>'name', value->>'definition', unhex(value->>'data'), value->>'queue',
        value->>'max_running', value->>'priority', value->>'pause_after', value->>'delay', value->>'next',
-       (value->>'next') + (value->>'delay'), value->>'now', value->>'now'
+       (value->>'next') + (value->>'delay'), value->>'now', value->>'now', coalesce(value->>'active', 0)
   FROM jsonb_each(:items) WHERE true
 ON CONFLICT(namespace, owner, name) WHERE ended_at IS NULL DO NOTHING
 RETURNING id, namespace, owner, name
@@ -32,10 +32,11 @@ DELETE FROM payloads WHERE job_id = :id
 UPDATE jobs SET state = 'completed', ended_at = created_at WHERE id IN (SELECT value FROM jsonb_each(:ids))
 
 -- edit_job --
--- Changes the definition; the row, its number of occurrences and its runs go on.
+-- Changes the definition; the row, its number of occurrences and its runs go on. One that could not be understood can be now.
 UPDATE jobs SET definition = :definition, data = :data, queue = :queue, max_running = :max_running, priority = :priority,
        pause_after = :pause_after, delay_us = :delay, next_due_at = :next,
-       plan_at = CASE WHEN state = 'active' AND active < :max_running THEN :next + :delay END,
+       plan_at = CASE WHEN state IN ('active', 'parked') AND active < :max_running THEN :next + :delay END,
+       note = iif(state = 'parked', NULL, note), state = iif(state = 'parked', 'active', state),
        revision = revision + 1, updated_at = :now
  WHERE id = :id
 
@@ -56,16 +57,17 @@ UPDATE jobs SET active = (SELECT count(*) FROM runs r INDEXED BY runs_under_way
  WHERE id IN (SELECT value FROM jsonb_each(:ids))
 
 -- end_jobs --
--- Ends the jobs that a query names.
+-- Ends the jobs that a query names; complete ones, where it names them too, are deleted from then on.
 UPDATE jobs SET state = :state, plan_at = NULL, updated_at = :now, ended_at = :now
- WHERE {where} AND ended_at IS NULL
+ WHERE {where} AND (ended_at IS NULL OR (state = 'completed' AND :state = 'deleted'))
 RETURNING id, active, next_due_at <= :now
 
 -- job_columns --
 -- What a job record is made of.
 SELECT id, namespace, owner, name, revision, state, definition,
        coalesce(data, (SELECT p.data FROM payloads p WHERE p.job_id = jobs.id)), queue, max_running, next_due_at, seq, active,
-       succeeded, failed, not_run, busy_at, free_at, last_run, created_at, ended_at, priority, pause_after, note FROM jobs
+       succeeded, failed, not_run, busy_at, free_at, last_run, created_at, ended_at, priority, pause_after, note, updated_at
+  FROM jobs
 
 -- set_state --
 -- Pauses or resumes.
@@ -105,16 +107,21 @@ SELECT queue, priority, NULL, (SELECT run_at FROM runs r WHERE r.queue = q.queue
 -- The jobs of a queue that are due in a stretch of time, oldest first.
 SELECT id, namespace, owner, name, revision, state, definition,
        coalesce(data, (SELECT p.data FROM payloads p WHERE p.job_id = jobs.id)), queue, max_running, next_due_at, seq, active,
-       succeeded, failed, not_run, busy_at, free_at, last_run, created_at, ended_at, priority, pause_after, note
+       succeeded, failed, not_run, busy_at, free_at, last_run, created_at, ended_at, priority, pause_after, note,
+       updated_at
   FROM jobs WHERE queue = :queue AND priority = :priority AND plan_at > :low AND plan_at <= :high ORDER BY plan_at LIMIT :room
 
 -- ready_runs --
 -- The waiting runs of a queue that are due in a stretch of time, oldest first.
-SELECT id FROM runs WHERE queue = :queue AND priority = :priority AND state = 'waiting' AND run_at > :low AND run_at <= :high ORDER BY run_at LIMIT :room
+SELECT id, run_at FROM runs
+ WHERE queue = :queue AND priority = :priority AND state = 'waiting' AND run_at > :low AND run_at <= :high ORDER BY run_at LIMIT :room
 
 -- claim_ready --
--- Takes waiting runs, unless somebody else did.
-UPDATE runs SET state = 'claimed', claimed_by = :node, fence = fence + 1, attempt = attempt + 1, lease_until = :lease, holder = :holder,
+-- Takes waiting runs, unless somebody else did; a lease may be the job's own timeout.
+UPDATE runs SET state = 'claimed', claimed_by = :node, fence = fence + 1, attempt = attempt + 1, holder = :holder,
+       lease_until = CASE WHEN :by_timeout
+                          THEN coalesce(:now + (SELECT j.definition ->> '$.timeout_us' FROM jobs j WHERE j.id = job_id), :lease)
+                          ELSE :lease END,
        revision = (SELECT j.revision FROM jobs j WHERE j.id = job_id), started_at = coalesce(started_at, :now)
  WHERE id IN (SELECT unhex(value) FROM jsonb_each(:ids)) AND state = 'waiting'
 RETURNING {run_columns}
@@ -135,10 +142,11 @@ RETURNING jobs.id
 -- insert_runs --
 -- Rows of runs, and of instants that became none; those of one call are a microsecond apart, and so keep their order.
 INSERT INTO runs(id, job_id, seq, cause, scheduled_for, scheduled_to, instants, state, reason, queue, run_at, attempt, fence,
-                 revision, claimed_by, created_at, started_at, ended_at, priority, retry_of)
+                 revision, claimed_by, created_at, started_at, ended_at, priority, retry_of, expires_at)
 SELECT unhex(value->>'id'), value->>'job', value->>'seq', value->>'cause', value->>'for', value->>'to', value->>'instants',
        value->>'state', value->>'reason', value->>'queue', value->>'run_at', value->>'attempt', value->>'fence',
-       value->>'revision', value->>'node', :now + coalesce(value->>'place', 0), value->>'started', value->>'ended', coalesce(value->>'priority', 0), unhex(value->>'retry_of')
+       value->>'revision', value->>'node', :now + coalesce(value->>'place', 0), value->>'started', value->>'ended', coalesce(value->>'priority', 0), unhex(value->>'retry_of'),
+       value->>'expires'
   FROM jsonb_each(:runs)
 
 -- overtake --
@@ -191,6 +199,8 @@ UPDATE runs SET
        run_at = CASE WHEN j.ended_at IS NULL THEN d.value->>'run_at' END,
        attempt = d.value->>'attempt', claimed_by = NULL, lease_until = d.value->>'lease', queue = coalesce(d.value->>'queue', runs.queue),
        holder = iif(d.value->>'state' = 'waiting', NULL, runs.holder), result = unhex(d.value->>'result'),
+       expires_at = coalesce(d.value->>'expires', runs.expires_at),
+       started_at = iif(d.value->>'queue' IS NULL, runs.started_at, NULL),
        errors = CASE WHEN d.value->>'error' IS NULL THEN runs.errors
                      ELSE json_insert(CASE WHEN json_array_length(runs.errors) < :most_errors THEN runs.errors
                                            WHEN runs.errors IS NULL THEN '[]'
@@ -266,6 +276,14 @@ SELECT id FROM runs WHERE state = 'claimed'
 -- runs_unanswered --
 -- The runs whose own lease ran out: their answer did not come in time.
 SELECT {run_columns} FROM runs WHERE lease_until < :now AND state IN ('claimed', 'open')
+
+-- runs_expired --
+-- The runs that wait longer than they may.
+SELECT id FROM runs WHERE expires_at < :now AND state = 'waiting'
+
+-- prioritise --
+-- Gives a run another priority among those that wait.
+UPDATE runs SET priority = :priority WHERE id = :id AND ended_at IS NULL RETURNING id
 
 -- runs_of_node --
 -- What a node holds.

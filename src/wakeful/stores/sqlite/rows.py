@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any, cast
 from uuid import UUID
@@ -10,14 +11,16 @@ import apsw
 import msgspec
 
 from wakeful.core.codec import Columns, Decoder, from_us
-from wakeful.core.job import JobRecord, JobState, LastRun
+from wakeful.core.job import Job, JobKey, JobRecord, JobState, LastRun, TargetSpec
 from wakeful.core.run import Cause, Run, RunState
+from wakeful.core.schedule import Schedule, ScheduleText
 
 Row = Sequence[Any]
 
 RUN_COLUMNS = (
     "id, job_id, seq, cause, scheduled_for, scheduled_to, instants, state, reason, queue, run_at, attempt, fence, "
-    "revision, claimed_by, errors, created_at, started_at, ended_at, retry_of, holder, lease_until, result"
+    "revision, claimed_by, errors, created_at, started_at, ended_at, retry_of, holder, lease_until, result, "
+    "expires_at, priority"
 )
 
 
@@ -80,10 +83,30 @@ def job_record(decoder: Decoder, row: Row) -> JobRecord:
     Raises:
         Exception: whatever the definition's decoding raises; the caller parks the job.
     """
-    columns = Columns(row[6], row[1], row[2], row[3], row[8], row[21], row[22], row[7])
+    return _record(row, decoder.job(row[0], _columns(row)))
+
+
+def readable_or_not(decoder: Decoder, row: Row) -> JobRecord:
+    """A row of ``job_columns``; of one that can't be understood, what can be told without its "when"."""
+    try:
+        return job_record(decoder, row)
+    except Exception:
+        columns, created_at = _columns(row), from_us(row[19])
+        with suppress(Exception):
+            return _record(row, decoder.job_without_schedule(columns, created_at))
+        schedule = Schedule(None, created_at, None, None, None, ScheduleText(), "crontab")
+        key = JobKey(columns.namespace, columns.owner, columns.name)
+        return _record(row, Job(key, schedule, TargetSpec("unknown", ""), columns.queue, priority=columns.priority))
+
+
+def _columns(row: Row) -> Columns:
+    return Columns(row[6], row[1], row[2], row[3], row[8], row[21], row[22], row[7])
+
+
+def _record(row: Row, job: Job) -> JobRecord:
     return JobRecord(
         id=row[0],
-        job=decoder.job(row[0], columns),
+        job=job,
         revision=row[4],
         state=JobState(row[5]),
         next_due_at=_instant(row[10]),
@@ -98,6 +121,7 @@ def job_record(decoder: Decoder, row: Row) -> JobRecord:
         created_at=from_us(row[19]),
         ended_at=_instant(row[20]),
         note=row[23],
+        updated_at=from_us(row[24]),
     )
 
 
@@ -127,6 +151,8 @@ def run_of(row: Row) -> Run:
         holder=row[20],
         lease_until=_instant(row[21]),
         result=row[22],
+        expires_at=_instant(row[23]),
+        priority=row[24],
     )
 
 

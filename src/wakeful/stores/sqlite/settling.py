@@ -61,4 +61,5 @@ def _columns(settlement: Settlement) -> dict[str, Any]:
         "ended": None if settlement.ended_at is None else to_us(settlement.ended_at),
         "queue": settlement.queue,
         "result": None if settlement.result is None else settlement.result.hex(),
+        "expires": None if settlement.expires_at is None else to_us(settlement.expires_at),
     }

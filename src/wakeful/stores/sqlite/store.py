@@ -93,6 +93,11 @@ class SqliteStore:
             return await self._write(definitions.edit_jobs, item)  # type: ignore[no-any-return]
         return await self._write(definitions.put_jobs, item)  # type: ignore[no-any-return]
 
+    async def put_run(self, job: Job, run: NewRun, now: datetime) -> JobRecord:
+        """Stores a new job with the one run that it has."""
+        item = definitions.PutItem.of(job, Put.CREATE, now, self._tools, run)
+        return await self._write(definitions.put_with_runs, item)  # type: ignore[no-any-return]
+
     async def get_job(self, key: JobKey) -> JobRecord | None:
         """The unended job of that key."""
         return await self._read(lambda db: ledger.find(db, key, self._decoder))
@@ -118,6 +123,10 @@ class SqliteStore:
     async def cancel_runs(self, runs: Sequence[UUID], reason: str, now: datetime) -> Sequence[UUID]:
         """Ends runs that have not ended."""
         return await self._write(upkeep.cancel_runs, upkeep.CancelItem(runs, reason, now))  # type: ignore[no-any-return]
+
+    async def prioritise(self, run: UUID, priority: int) -> bool:
+        """Gives a run another priority among those that wait."""
+        return await self._write(upkeep.prioritise, (run, priority))  # type: ignore[no-any-return]
 
     async def retime(self, moves: Sequence[Retime]) -> int:
         """Moves the next instants of jobs."""

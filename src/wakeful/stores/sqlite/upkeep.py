@@ -14,9 +14,9 @@ from wakeful.core.codec import Decoder, to_us
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import JobKey, JobRecord
 from wakeful.core.ports import Heartbeat, NewRun, Node, NodeId, Retention, Retime
-from wakeful.core.run import Failed, RunState
+from wakeful.core.run import Failed
 from wakeful.core.settlement import settle
-from wakeful.stores.sqlite.ledger import bound, find, insert_runs, jobs_of
+from wakeful.stores.sqlite.ledger import bound, find, insert_runs, jobs_of, new_row
 from wakeful.stores.sqlite.rows import Row, dumps, run_of, sql
 from wakeful.stores.sqlite.settling import SettleItem, end_runs, settle_runs
 
@@ -100,6 +100,9 @@ def _beat(db: apsw.Connection, item: BeatItem) -> Heartbeat:
         reclaimed += _take_back(db, sql(db, "not_held", held), item.now, given_back=1)
         lost = tuple(UUID(run) for (run,) in sql(db, "lost_runs", held))
     _fail_unanswered(db, item)
+    expired = sql(db, "runs_expired", {"now": now})
+    if expired:
+        _cancel(db, CancelItem([UUID(bytes=run) for (run,) in expired], "expired", item.now))
     peers = tuple(
         Node(peer, label, tuple(msgspec.json.decode(queues)), node.boot)
         for peer, label, queues in sql(db, "peers", times)
@@ -150,23 +153,7 @@ def _add(db: apsw.Connection, item: AddItem) -> Sequence[UUID] | WakefulError:
         return WakefulError(ErrorCode.JOB_NOT_FOUND, f"job not found: {item.key.name!r}")
     room = max(0, bound(record.job) - record.active)
     rows = [
-        {
-            "id": run.id.hex,
-            "job": record.id,
-            "cause": run.cause,
-            "retry_of": run.retry_of and run.retry_of.hex,
-            "priority": record.job.priority,
-            "for": to_us(run.scheduled_for),
-            "instants": 1,
-            "state": RunState.WAITING if place < room else RunState.BLOCKED,
-            "queue": record.job.queue,
-            "run_at": to_us(item.now) if place < room else None,
-            "attempt": 0,
-            "fence": 0,
-            "revision": record.revision,
-            "place": place,
-        }
-        for place, run in enumerate(item.runs)
+        {**new_row(run, record, item.now, ready=place < room), "place": place} for place, run in enumerate(item.runs)
     ]
     insert_runs(db, rows, item.now)
     sql(db, "occupy", {"id": record.id, "added": min(room, len(rows)), "now": to_us(item.now)})
@@ -185,6 +172,11 @@ def _cancel(db: apsw.Connection, item: CancelItem) -> Sequence[UUID]:
     ended = sql(db, "cancel_runs", asked)
     end_runs(db, ended, item.now)
     return [UUID(bytes=row[0]) for row in (*blocked, *ended)]
+
+
+def prioritise(db: apsw.Connection, items: Sequence[tuple[UUID, int]]) -> Sequence[bool]:
+    """Gives runs other priorities; whether they were there and had not ended."""
+    return [bool(sql(db, "prioritise", {"id": run.bytes, "priority": priority})) for run, priority in items]
 
 
 def retime(db: apsw.Connection, items: Sequence[Sequence[Retime]]) -> Sequence[int]:
