@@ -99,21 +99,14 @@ async def running(config: Config, stop: Callable[[], None]) -> AsyncIterator[Por
         scheduler = Scheduler(store, SystemClock(), os.urandom, engine, records=store.records)
         app = None if config.app_port is None else AppLink(scheduler, config, config.app_port)
         sidecar = _sidecar(config, app)
-        metadata = Metadata(sidecar)
-        servers = served(http, DaprHttp(scheduler, sidecar, zones.load_zone, metadata))
-        reminders = Reminders(scheduler, sidecar, zones.load_zone)
-        services = runtime_services(scheduler, sidecar, metadata, reminders, zones.load_zone, stop)
-        grpc = GrpcServer(services, config.api_token, LARGEST_REQUEST)
+        dapr, grpc = _dapr(scheduler, sidecar, stop)
+        servers = served(http, dapr)
         aitp = aitp_app(scheduler, config.namespace, zones.load_zone, os.urandom)
         own_servers = served(own, _own_api(rest_app(scheduler, facts(config.store)), aitp))
         scheduler.attach(task_queue(config.namespace), Desk(config.namespace), DESK_LIMIT)
         if app is not None:
             app.attach()
-        moved = await scheduler.use_zone_data(zones.VERSION)
-        if moved:
-            log.warning(
-                "tzdata %s has other rules than were used before: %d jobs have another next run", zones.VERSION, moved
-            )
+        await _use_zone_data(scheduler)
         try:
             grpc_port = await _start(grpc, config)
             engine.start()
@@ -128,6 +121,23 @@ async def running(config: Config, stop: Callable[[], None]) -> AsyncIterator[Por
             if app is not None:
                 await app.aclose()
             await store.close()
+
+
+def _dapr(scheduler: Scheduler, sidecar: Sidecar, stop: Callable[[], None]) -> tuple[DaprHttp, GrpcServer]:
+    """The sidecar's API by both of its doors."""
+    metadata = Metadata(sidecar)
+    reminders = Reminders(scheduler, sidecar, zones.load_zone)
+    services = runtime_services(scheduler, sidecar, metadata, reminders, zones.load_zone, stop)
+    http = DaprHttp(scheduler, sidecar, zones.load_zone, metadata)
+    return http, GrpcServer(services, sidecar.api_token, LARGEST_REQUEST)
+
+
+async def _use_zone_data(scheduler: Scheduler) -> None:
+    moved = await scheduler.use_zone_data(zones.VERSION)
+    if moved:
+        log.warning(
+            "tzdata %s has other rules than were used before: %d jobs have another next run", zones.VERSION, moved
+        )
 
 
 def _own_api(rest: ASGIApp, aitp: ASGIApp) -> ASGIApp:

@@ -16,7 +16,7 @@ from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import Job, JobKey
 from wakeful.core.ports import Claim, JobQuery, Put, RunQuery
 from wakeful.core.run import Outcome, Run, Succeeded
-from wakeful.engine.engine import Engine, Limits
+from wakeful.engine import Engine, Limits
 from wakeful.scheduler import Scheduler
 from wakeful.stores.sqlite import SqliteStore
 from wakeful.zones import load_zone

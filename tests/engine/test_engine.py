@@ -10,7 +10,7 @@ from support.stores import NOON, QUEUE, a_job, key, ms, s
 from wakeful.core.job import JobState, RetryPolicy
 from wakeful.core.ports import Put, StateChange
 from wakeful.core.run import Failed
-from wakeful.engine.engine import Limits
+from wakeful.engine import Limits
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from support.clock import VirtualClock
 from support.stores import LIKE_DAPR, NOON, QUEUE, a_job, ms, records, s
 from wakeful.core.job import RetryPolicy
 from wakeful.core.run import RunState
-from wakeful.engine.engine import Limits
+from wakeful.engine import Limits
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,7 @@ import pytest
 from support.stores import NOON, ms, s
 from wakeful.core.job import Catchup, CountedFrom, Overlap, RetryPolicy
 from wakeful.core.run import Cause, Rejected, Run, RunState
-from wakeful.engine.engine import Limits
+from wakeful.engine import Limits
 from wakeful.testing import Delivery, Failed, Succeeded, World, world
 
 pytestmark = pytest.mark.anyio

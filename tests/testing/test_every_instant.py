@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.stores import NOON
 from wakeful.core.job import Catchup, CountedFrom, JobState, Overlap, RetryPolicy
 from wakeful.core.run import Cause, Outcome, Run, Succeeded
-from wakeful.engine.engine import Limits
+from wakeful.engine import Limits
 from wakeful.testing import Delivery, Failed, Rejected, World, world
 
 HOUR = timedelta(hours=1)

@@ -4,17 +4,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
 from wakeful.core.errors import WakefulError
-from wakeful.core.ports import Alarm, Claim, Claimed, Clock, Entropy, Health, Retention, Room, Sink, Store
+from wakeful.core.ports import Alarm, Claim, Claimed, Clock, Entropy, Health, Room, Sink, Store
 from wakeful.core.run import ON_TIME, Failed, Outcome, Unavailable
 from wakeful.core.settlement import settle
 from wakeful.engine.clocks import ClockWatch
-from wakeful.engine.lease import TERM, Lease
+from wakeful.engine.lease import Lease
+from wakeful.engine.limits import Limits
 from wakeful.engine.listeners import Listeners
 from wakeful.engine.places import Delivery, Place, Places
 
@@ -32,19 +32,6 @@ WELL_AGAIN = timedelta(seconds=3)
 LOG_AGAIN = timedelta(minutes=1)
 PRUNE_EVERY_S = 60.0
 NEVER = datetime.max.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one node takes on at a time: runs in flight, and overdue runs claimed in a second.
-
-    What it holds when it dies is taken back once its ``lease`` is over, which it renews three times meanwhile.
-    """
-
-    most_running: int = 1024
-    late_per_s: int = 5_000
-    lease: timedelta = TERM
-    retention: Retention = field(default_factory=Retention)
 
 
 class Engine:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.ports import Alarm, Attachment, Clock, Entropy, Health, Sink, Store
-from wakeful.engine.engine import Engine, Limits
+from wakeful.engine import Engine, Limits
 from wakeful.testing.apps import App, Behaviour
 
 # Runs that one node has in flight to one queue's app.

@@ -27,7 +27,7 @@ from wakeful.core.job import (
 from wakeful.core.ports import Entropy, Health, Put, RunQuery
 from wakeful.core.run import Run, Succeeded
 from wakeful.core.schedule import ScheduleText, parse_schedule
-from wakeful.engine.engine import Limits
+from wakeful.engine import Limits
 from wakeful.scheduler import KnownCalendar, Scheduler
 from wakeful.testing.apps import Answer, Behaviour, Delivery
 from wakeful.testing.clock import VirtualClock

@@ -19,7 +19,12 @@ _FIRST = "This was the first token: from now on every caller of this store's nod
 def commands(doors: Doors) -> App:
     """The group of commands."""
     app = App(name="token", help="Decide who may make schedules and tasks, and do them.")
+    _add_create(app, doors)
+    _add_list_and_revoke(app, doors)
+    return app
 
+
+def _add_create(app: App, doors: Doors) -> None:
     @app.command
     def create(
         *,
@@ -52,6 +57,8 @@ def commands(doors: Doors) -> App:
         scopes = scope or (_AGENT_SCOPES if agent is not None else ())
         return call(doors, where.store, lambda it: _create(doors, it, (client or agent or "", scopes, name), where))
 
+
+def _add_list_and_revoke(app: App, doors: Doors) -> None:
     @app.command(name="list")
     def listed(*, where: Where = WHERE) -> int:
         """Print what is known of all tokens, which is not they themselves."""
@@ -78,8 +85,6 @@ def commands(doors: Doors) -> App:
             return answer(where.json, {"id": token_id, "revoked": True}, f"revoked {token_id}")
 
         return call(doors, where.store, work)
-
-    return app
 
 
 async def _create(
