@@ -28,8 +28,8 @@ class HttpActors:
         if not isinstance(answer, Response):
             return answer
         # The answer may ask by "X-DaprReminderCancel: true" that a recurring reminder end. Dapr counts that as a
-        # success of this run, and goes on (dapr pkg/runtime/scheduler/internal/cluster/streamer.go has a TODO); so
-        # does this. Other than for a job, 404 is tried again (pkg/actors/targets/app/transport/http/http.go).
+        # success of this run, and goes on (dapr pkg/runtime/scheduler/internal/cluster/streamer.go); so does this.
+        # Other than for a job, 404 is tried again (pkg/actors/targets/app/transport/http/http.go).
         return Succeeded() if answer.status == 200 else Failed(failure("PUT", path, answer))
 
     async def available(self) -> None:
