@@ -225,6 +225,14 @@ async def test_what_is_on_time_goes_before_what_is_overdue_but_leaves_it_a_share
     await clock.until(lambda: len(sink.given) == 40)
 
 
+async def test_a_full_queue_goes_on_at_once_beside_one_that_has_room(node: Member, clock: VirtualClock) -> None:
+    await node.put(*(a_job(f"one-{number:02}") for number in range(30)))
+    idle, busy = node.sink(queue="app/test/idle", limit=10), node.sink(limit=2)
+    await clock.advance(0.5)
+    assert len(busy.given) == 30
+    assert not idle.given
+
+
 async def test_overdue_runs_are_paced_and_do_not_delay_those_on_time(cluster: Cluster, clock: VirtualClock) -> None:
     node = cluster.node(Limits(late_per_s=10))
     await node.put(*(a_job(f"late-{number:02}") for number in range(30)))

@@ -228,7 +228,9 @@ class Engine:
             taken[claim.run.queue] = taken.get(claim.run.queue, 0) + 1
             self._late_tokens -= now - (claim.run.run_at or now) > ON_TIME
             self._start(claim)
-        self._starved = any(taken.get(queue, 0) >= room.free for queue, room in rooms.items())
+        # A queue that is full is not among those with room; it has some again when something of it is settled.
+        full = len(rooms) < len(self._places.queues())
+        self._starved = full or any(taken.get(queue, 0) >= room.free for queue, room in rooms.items())
         due_at = claimed.wake_at or NEVER
         wake_at = min(self._wake_at, self._next_turn(due_at, now, bool(claimed.claims) or not tokens))
         if due_at > now:
