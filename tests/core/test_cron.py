@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
-from time import process_time
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.effort import at_most
 from wakeful.core.civil import Dst
 from wakeful.core.cron import Cron, Dialect
 from wakeful.core.cron_text import parse_cron
@@ -307,10 +307,8 @@ def test_a_refusal_never_repeats_much_of_the_text() -> None:
 
 def test_a_million_characters_are_refused_at_once() -> None:
     text = "1," * 500_000 + " * * * * *"
-    began = process_time()
-    with pytest.raises(WakefulError, match="too long"):
+    with pytest.raises(WakefulError, match="too long"), at_most(1_000):
         dapr(text)
-    assert process_time() - began < 0.05
 
 
 # --- Properties -----------------------------------------------------------------------------------------------------
@@ -381,12 +379,11 @@ def test_any_text_is_a_schedule_with_a_next_instant_or_refused(text: str, dialec
         assert cron.next_after(at("2026-01-01T00:00Z")) is not None
 
 
-# --- Speed ----------------------------------------------------------------------------------------------------------
+# --- Effort ----------------------------------------------------------------------------------------------------------
 
 
 def test_ten_years_of_minutes_are_counted_without_walking_them() -> None:
     since = at("2020-01-01T00:00Z")
     cron = crontab("* * * * *", ZoneInfo("Europe/Berlin"))
-    began = process_time()
-    assert cron.count(since, since + 3653 * DAY - TICK) == 3653 * 1440
-    assert process_time() - began < 0.05
+    with at_most(50_000):
+        assert cron.count(since, since + 3653 * DAY - TICK) == 3653 * 1440

@@ -1,7 +1,6 @@
 """Recurrence rules: against dateutil's own iteration, and where that would not come back."""
 
 from datetime import UTC, datetime, timedelta
-from time import perf_counter, process_time
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,6 +8,7 @@ from dateutil.rrule import rrulestr
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from support.effort import at_most
 from wakeful.core.errors import WakefulError
 from wakeful.core.schedule import Schedule, ScheduleText, parse_schedule
 
@@ -151,14 +151,12 @@ def test_until_is_the_last_time_that_is_possible() -> None:
     ],
 )
 def test_a_rule_is_refused_with_what_is_wrong(text: str, message: str) -> None:
-    began = process_time()
-    with pytest.raises(WakefulError) as caught:
+    with pytest.raises(WakefulError) as caught, at_most(2_000_000):
         parse(text)
     assert caught.value.message.startswith(message)
-    assert process_time() - began < 0.5
 
 
-# --- Speed ------------------------------------------------------------------------------------------------------------
+# --- Effort -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -177,12 +175,7 @@ def test_a_common_rule_is_quick_however_long_ago_it_began(text: str) -> None:
     recurrence = parse(text).recurrence
     assert recurrence is not None
     since = datetime(2026, 3, 5, 12, tzinfo=UTC)
-    took = []
-    for _ in range(20):
-        began = perf_counter()
+    with at_most(5_000):
         recurrence.next_after(since)
-        took.append(perf_counter() - began)
-    assert min(took) < 0.001
-    began = process_time()
-    recurrence.count(since, since + timedelta(days=3653))
-    assert process_time() - began < 0.1
+    with at_most(500_000):
+        recurrence.count(since, since + timedelta(days=3653))

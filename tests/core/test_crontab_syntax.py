@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from time import process_time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.effort import at_most
 from wakeful.core.describe import describe
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.preview import preview
@@ -296,29 +296,27 @@ BOUNDS = st.one_of(st.none(), st.sampled_from(["1h", "P1M", "2026-06-01T00:00:00
 def test_any_text_is_understood_or_refused_and_never_runs_away(
     text: str, zone: str | None, dst: str | None, start: str | None, until: str | None
 ) -> None:
-    began = process_time()
-    try:
-        schedule = parse(text, zone=zone, dst=dst, start_at=start, until_at=until)
-    except WakefulError as refused:
-        assert refused.code is ErrorCode.INVALID_SCHEDULE
-        assert len(refused.message) < 500
-        refused.message.encode()
-    else:
-        assert schedule.given.schedule == text
-        assert describe(schedule)
-        shown = preview(schedule, NOW, 5)
-        assert list(shown.instants) == [due for due in ticks(schedule, 5) if due > NOW]
-        first = schedule.first_due()
-        assert first is not None
-        schedule.passed(first, first + timedelta(days=3653))
-    assert process_time() - began < 1.5
+    with at_most(10_000_000):
+        try:
+            schedule = parse(text, zone=zone, dst=dst, start_at=start, until_at=until)
+        except WakefulError as refused:
+            assert refused.code is ErrorCode.INVALID_SCHEDULE
+            assert len(refused.message) < 500
+            refused.message.encode()
+        else:
+            assert schedule.given.schedule == text
+            assert describe(schedule)
+            shown = preview(schedule, NOW, 5)
+            assert list(shown.instants) == [due for due in ticks(schedule, 5) if due > NOW]
+            first = schedule.first_due()
+            assert first is not None
+            schedule.passed(first, first + timedelta(days=3653))
 
 
 @pytest.mark.parametrize(
     "text", [*("1," * 500_000 + " * * * *", "FREQ=DAILY;BYHOUR=" + "1," * 500_000), "R" + "9" * 1_000_000 + "/PT1S"]
 )
 def test_a_million_characters_are_refused_at_once(text: str) -> None:
-    began = process_time()
-    assert "too long" in refusal(text)
-    assert "too long" in refusal("@daily", until_at=text)
-    assert process_time() - began < 0.05
+    with at_most(3_000):
+        assert "too long" in refusal(text)
+        assert "too long" in refusal("@daily", until_at=text)

@@ -1,12 +1,12 @@
 """Go and ISO 8601 durations, and the recurrence by elapsed time."""
 
 from datetime import UTC, datetime, timedelta
-from time import process_time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.effort import at_most
 from wakeful.core.duration import Every, IsoDuration, parse_go_duration, parse_iso_duration
 from wakeful.core.errors import ErrorCode, WakefulError
 
@@ -169,10 +169,8 @@ def test_any_text_is_a_duration_or_refused(text: str) -> None:
 @pytest.mark.parametrize("parse", [parse_go_duration, parse_iso_duration])
 def test_a_million_characters_are_refused_at_once(parse: object) -> None:
     assert callable(parse)
-    began = process_time()
-    with pytest.raises(WakefulError, match="too long"):
+    with pytest.raises(WakefulError, match="too long"), at_most(1_000):
         parse("1" * 1_000_000 + "h")
-    assert process_time() - began < 0.05
 
 
 def test_every_counts_from_the_occurrence_that_it_is_given() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -98,14 +97,12 @@ async def test_only_one_at_a_time_turns_the_clock() -> None:
 # ── the world ──
 
 
-async def test_a_day_of_nothing_takes_little_time_and_ends_at_its_end() -> None:
+async def test_a_day_of_nothing_ends_at_its_end() -> None:
     async with world("2026-01-01T00:00:00Z") as here:
         await here.put("daily", "0 12 * * *")
-        began = time.process_time()
         await here.advance(days=1)
         assert here.now == datetime(2026, 1, 2, tzinfo=UTC)
         assert [one.lateness for one in here.deliveries()] == [timedelta(0)]
-        assert time.process_time() - began < 10
         assert here.health().ok
 
 
