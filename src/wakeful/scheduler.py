@@ -1,7 +1,7 @@
 """What callers may ask. Every face comes here, and to nothing else."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -13,6 +13,7 @@ from wakeful.core.codec import read_calendar
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.explain import explain
 from wakeful.core.job import DATA_LIMIT, Calendar, Job, JobKey, JobRecord, JobState, check_name
+from wakeful.core.notices import conclude
 from wakeful.core.outlook import Forecast, forecast, occurrences
 from wakeful.core.ports import (
     Attachment,
@@ -23,6 +24,7 @@ from wakeful.core.ports import (
     Hold,
     JobQuery,
     NewRun,
+    Observer,
     Page,
     Put,
     Records,
@@ -34,7 +36,6 @@ from wakeful.core.ports import (
 )
 from wakeful.core.retiming import after_new_zone_data
 from wakeful.core.run import Cause, Outcome, Run, RunState, run_id
-from wakeful.core.settlement import settle
 
 # Runs that one backfill makes at most.
 MOST_BACKFILLED = 10_000
@@ -275,7 +276,7 @@ class Scheduler:
             job = records.items[0].job
         now = self._clock.now()
         if not run.state.ended:
-            settlement = settle(run, outcome, job.retry, now)
+            settlement = conclude(job, run, outcome, now)
             settled = await self._store.settle([settlement], now)
             if not settled.stale:
                 self._wake(settled.wake_at)
@@ -350,6 +351,12 @@ class Scheduler:
         if self._runner is None:
             raise RuntimeError("a scheduler without an engine delivers nothing: there is nothing to attach to")
         return self._runner.attach(queue, sink, limit)
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Lets somebody hear of what this node performs; call what it returns to end that."""
+        if self._runner is None:
+            raise RuntimeError("a scheduler without an engine performs nothing: there is nothing to hear of")
+        return self._runner.observe(observer)
 
     async def run(self, run: UUID) -> Run | None:
         """The run of that id."""

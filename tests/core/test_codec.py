@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wakeful.core.codec import Columns, Decoder, encode_definition, from_us, to_us
-from wakeful.core.job import Catchup, CountedFrom, Data, Job, JobKey, Overlap, RetryPolicy, TargetSpec
+from wakeful.core.job import Catchup, CountedFrom, Data, Job, JobKey, Notify, NotifyOn, Overlap, RetryPolicy, TargetSpec
 from wakeful.core.schedule import ScheduleText, parse_schedule
 from wakeful.zones import load_zone
 
@@ -43,6 +43,7 @@ def jobs(draw: st.DrawFn) -> Job:
         catchup=draw(st.sampled_from(Catchup)),
         max_running=draw(st.integers(1, 1000)),
         at_most_once=draw(st.booleans()),
+        notify=draw(st.none() | st.builds(Notify, st.tuples(TEXT, TEXT), TEXT, st.sampled_from(NotifyOn))),
     )
 
 

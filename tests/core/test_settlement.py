@@ -17,6 +17,7 @@ from wakeful.core.run import (
     Rejected,
     Run,
     RunState,
+    Skipped,
     Succeeded,
     Unavailable,
 )
@@ -41,6 +42,9 @@ OUTCOMES: list[Outcome] = [
     Succeeded(),
     Failed("no"),
     Rejected("never"),
+    Failed("no", b'{"exit_code":1}'),
+    Rejected("never", b'{"exit_code":65}'),
+    Skipped("nothing to do"),
     Accepted(timedelta(seconds=60)),
     Unavailable("refused"),
 ]
@@ -74,6 +78,18 @@ def test_success_is_the_end(policy: RetryPolicy) -> None:
 def test_a_rejection_is_the_end_without_a_retry(policy: RetryPolicy) -> None:
     settlement = settle(RUN, Rejected("never"), policy, NOON)
     assert (settlement.state, settlement.reason, settlement.error) == (RunState.FAILED, "rejected", "never")
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_what_is_skipped_ends_without_a_retry_and_says_why(policy: RetryPolicy) -> None:
+    settlement = settle(RUN, Skipped("nothing to do"), policy, NOON)
+    assert (settlement.state, settlement.reason, settlement.error) == (RunState.SKIPPED, "nothing to do", None)
+
+
+@pytest.mark.parametrize("outcome", [Failed("no", b"1"), Rejected("no", b"1"), Succeeded(b"1")])
+@pytest.mark.parametrize("retries", [0, 3])
+def test_what_the_target_gave_is_kept_whatever_becomes_of_the_run(outcome: Outcome, retries: int) -> None:
+    assert settle(RUN, outcome, RetryPolicy(retries), NOON).result == b"1"
 
 
 @pytest.mark.parametrize("max_retries", [0, 1, 3])

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from wakeful.core.job import Catchup, CountedFrom, Data, Job, JobKey, JobRecord, Overlap, RetryPolicy, TargetSpec
+from wakeful.core.notices import conclude
 from wakeful.core.ports import BootTime, Claim, JobQuery, Node, Room, RunQuery, Settled, Store
 from wakeful.core.run import Outcome, Run, RunState, Succeeded
 from wakeful.core.schedule import ScheduleText, parse_schedule
-from wakeful.core.settlement import Settlement, settle
+from wakeful.core.settlement import Settlement
 from wakeful.stores.sqlite import SqliteStore
 from wakeful.zones import load_zone
 
@@ -115,7 +116,7 @@ async def take_one(store: Store, now: datetime, *, queue: str = QUEUE, node: int
 
 def verdict(claim: Claim, outcome: Outcome, now: datetime) -> Settlement:
     """What core decides about a claim's outcome."""
-    return settle(claim.run, outcome, claim.job.retry, now)
+    return conclude(claim.job, claim.run, outcome, now)
 
 
 async def finish(store: Store, claim: Claim, now: datetime, outcome: Outcome | None = None) -> Settled:

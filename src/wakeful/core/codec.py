@@ -9,7 +9,19 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from wakeful.core.job import Calendar, Catchup, CountedFrom, Data, Job, JobKey, Overlap, RetryPolicy, TargetSpec
+from wakeful.core.job import (
+    Calendar,
+    Catchup,
+    CountedFrom,
+    Data,
+    Job,
+    JobKey,
+    Notify,
+    NotifyOn,
+    Overlap,
+    RetryPolicy,
+    TargetSpec,
+)
 from wakeful.core.schedule import Recurrence, Schedule, ScheduleText, compile_recurrence
 
 Zones = Callable[[str], ZoneInfo | None]
@@ -58,6 +70,7 @@ def encode_definition(job: Job) -> str:
         "catchup_window_us": _span(job.catchup_window),
         "catchup_limit": job.catchup_limit,
         "calendars": [calendar.name for calendar in job.calendars] or None,
+        "notify": None if job.notify is None else [job.notify.targets, job.notify.queue, job.notify.on],
     }
     return msgspec.json.encode({name: value for name, value in fields.items() if value is not None}).decode()
 
@@ -149,6 +162,7 @@ class Decoder:
             catchup_limit=fields.get("catchup_limit"),
             pause_after=columns.pause_after,
             calendars=tuple(self.calendars[name] for name in fields.get("calendars", ()) if name in self.calendars),
+            notify=_notify(fields.get("notify")),
         )
 
     def _schedule(self, fields: dict[str, Any]) -> Schedule:
@@ -172,6 +186,13 @@ def read_calendar(name: str, text: str) -> Calendar:
     """The calendar of a record: ``{"dates": ["2026-12-25", …], "keep": false}``."""
     fields = msgspec.json.decode(text)
     return Calendar(name, frozenset(date.fromisoformat(day) for day in fields["dates"]), fields.get("keep", False))
+
+
+def _notify(fields: Sequence[Any] | None) -> Notify | None:
+    if fields is None:
+        return None
+    targets, queue, on = fields
+    return Notify(tuple(targets), queue, NotifyOn(on))
 
 
 def _retry(fields: Sequence[Any]) -> RetryPolicy:

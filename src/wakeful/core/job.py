@@ -41,6 +41,14 @@ class CountedFrom(StrEnum):
     FAILURE = "failure"
 
 
+class NotifyOn(StrEnum):
+    """Of which ends of runs somebody is told."""
+
+    FAILURE = "failure"
+    SUCCESS = "success"
+    ALWAYS = "always"
+
+
 class JobState(StrEnum):
     """``active``, ``paused`` and ``parked`` (can't be understood) hold the name; the others have ended and freed it."""
 
@@ -96,6 +104,15 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Notify:
+    """Who is told when a run ends, once no retry follows: each target, as the sinks of ``queue`` understand it."""
+
+    targets: tuple[str, ...]
+    queue: str
+    on: NotifyOn = NotifyOn.ALWAYS
+
+
+@dataclass(frozen=True, slots=True)
 class Calendar:
     """Named dates: those on which nothing runs, or, with ``keep``, the only ones on which anything does."""
 
@@ -135,6 +152,7 @@ class Job:
     catchup_limit: int | None = None
     pause_after: int | None = None
     calendars: tuple[Calendar, ...] = ()
+    notify: Notify | None = None
     # How long after its instant each run of this job is due: this job's own share of the jitter.
     delay: timedelta = field(init=False, repr=False, compare=False, default=timedelta(0))
 

@@ -357,6 +357,22 @@ class Attachment(Protocol):
     def detach(self) -> None:
         """Takes the sink out; what it holds is cancelled and waits again."""
 
+    def hold(self) -> None:
+        """Gives the sink nothing new until ``resume``; what it has goes on."""
+
+    def resume(self) -> None:
+        """Ends ``hold``."""
+
+
+class Observer(Protocol):
+    """Hears of what one node performs. What it raises is logged, and harms nobody else."""
+
+    def started(self, claim: Claim) -> None:
+        """An attempt begins."""
+
+    def settled(self, claim: Claim, settlement: Settlement) -> None:
+        """What became of the attempt is written."""
+
 
 class Runner(Protocol):
     """What the scheduler asks of the engine."""
@@ -372,6 +388,9 @@ class Runner(Protocol):
 
     def arrived(self, queue: str) -> None:
         """A run has come to wait in a queue, other than by a settlement of this node's."""
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Lets somebody hear of what is performed here; call what it returns to end that."""
 
     def cut(self, run: UUID) -> None:
         """Stops the delivery of a run that has been cancelled, if it is under way here."""

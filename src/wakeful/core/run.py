@@ -50,6 +50,7 @@ class Move(StrEnum):
     SUCCEEDED = "succeeded"
     RETRIED = "retried"
     EXHAUSTED = "exhausted"
+    SKIPPED = "skipped"
     REJECTED = "rejected"
     ACCEPTED = "accepted"
     HANDED_ON = "handed_on"
@@ -75,6 +76,7 @@ MOVES: dict[tuple[RunState, Move], RunState] = {
     (_C, Move.RETRIED): _W,
     (_C, Move.EXHAUSTED): RunState.FAILED,
     (_C, Move.REJECTED): RunState.FAILED,
+    (_C, Move.SKIPPED): RunState.SKIPPED,
     (_C, Move.ACCEPTED): _O,
     (_C, Move.HANDED_ON): _W,
     (_C, Move.GIVEN_BACK): _W,
@@ -143,16 +145,25 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The target did not do it, or nobody knows: try again as the policy says."""
+    """The target did not do it, or nobody knows: try again as the policy says. ``result``: as of ``Succeeded``."""
 
     error: str
+    result: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The target will never do it: do not try again."""
+    """The target will never do it: do not try again. ``result``: as of ``Succeeded``."""
 
     error: str
+    result: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """There was nothing to do, or it may not be done now: neither a success nor a failure."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +191,7 @@ class HandedOn:
     expires_at: datetime | None = None
 
 
-Outcome = Succeeded | Failed | Rejected | Accepted | Unavailable | HandedOn
+Outcome = Succeeded | Failed | Rejected | Skipped | Accepted | Unavailable | HandedOn
 
 
 def run_id(now: datetime, entropy: bytes) -> UUID:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from uuid import UUID
 
-from wakeful.core.job import CountedFrom, RetryPolicy
+from wakeful.core.job import CountedFrom, Job, RetryPolicy
 from wakeful.core.run import (
     MOVES,
     Accepted,
@@ -16,6 +16,7 @@ from wakeful.core.run import (
     Rejected,
     Run,
     RunState,
+    Skipped,
     Succeeded,
     Unavailable,
 )
@@ -26,7 +27,7 @@ LONGEST_INTERVAL = timedelta(days=365)
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The new columns of one run, written only while ``fence`` is still the run's own.
+    """The new columns of one run, written only while ``fence`` is still the run's own; ``notices`` are stored with it.
 
     A run whose job ended meanwhile is not tried again: the store turns ``waiting`` into the end that fits the job's.
     """
@@ -44,20 +45,23 @@ class Settlement:
     queue: str | None = None
     result: bytes | None = None
     expires_at: datetime | None = None
+    notices: tuple[Job, ...] = ()
 
 
-def settle(run: Run, outcome: Outcome, retry: RetryPolicy, now: datetime) -> Settlement:
+def settle(run: Run, outcome: Outcome, retry: RetryPolicy, now: datetime) -> Settlement:  # noqa: PLR0911 - one for each outcome
     """What became of a claimed run: it ends, waits for its next attempt, or waits for its answer."""
     match outcome:
         case Succeeded(result):
-            return replace(_end(run, Move.SUCCEEDED, now), result=result) if result else _end(run, Move.SUCCEEDED, now)
+            return _with(result, _end(run, Move.SUCCEEDED, now))
         case HandedOn(queue, expires_at):
             handed_on = _again(run, Move.HANDED_ON, run.run_at or run.scheduled_for, run.attempt - 1, None)
             return replace(handed_on, queue=queue, expires_at=expires_at)
-        case Rejected(error):
-            return _end(run, Move.REJECTED, now, "rejected", error)
-        case Failed(error):
-            return _failed(run, error, retry, now)
+        case Rejected(error, result):
+            return _with(result, _end(run, Move.REJECTED, now, "rejected", error))
+        case Failed(error, result):
+            return _with(result, _failed(run, error, retry, now))
+        case Skipped(reason):
+            return _end(run, Move.SKIPPED, now, _clip(reason))
         case Unavailable():
             return _again(run, Move.GIVEN_BACK, run.run_at or run.scheduled_for, run.attempt - 1, None)
         case Accepted(lease):
@@ -70,6 +74,10 @@ def settle(run: Run, outcome: Outcome, retry: RetryPolicy, now: datetime) -> Set
                 lease_until=now + lease,
                 started_at=run.started_at,
             )
+
+
+def _with(result: bytes | None, settlement: Settlement) -> Settlement:
+    return settlement if result is None else replace(settlement, result=result)
 
 
 def _failed(run: Run, error: str, retry: RetryPolicy, now: datetime) -> Settlement:

@@ -9,13 +9,14 @@ from functools import partial
 from uuid import UUID
 
 from wakeful.core.errors import WakefulError
-from wakeful.core.ports import Alarm, Claim, Claimed, Clock, Entropy, Health, Room, Sink, Store
+from wakeful.core.notices import conclude
+from wakeful.core.ports import Alarm, Claim, Claimed, Clock, Entropy, Health, Observer, Room, Sink, Store
 from wakeful.core.run import ON_TIME, Failed, Outcome, Unavailable
-from wakeful.core.settlement import settle
 from wakeful.engine.clocks import ClockWatch
 from wakeful.engine.lease import Lease
 from wakeful.engine.limits import Limits
 from wakeful.engine.listeners import Listeners
+from wakeful.engine.observers import Observers
 from wakeful.engine.places import Delivery, Place, Places
 
 log = logging.getLogger("wakeful.engine")
@@ -48,6 +49,7 @@ class Engine:
         self._settle_pause = clock.alarm()
         self._places = Places(self._limits.most_running, self._alarm.ring)
         self._listeners = Listeners()
+        self._observers = Observers()
         self._holding: dict[UUID, Delivery] = {}
         self._outcomes: list[Delivery] = []
         self._claiming, self._settling = asyncio.Lock(), asyncio.Lock()
@@ -83,6 +85,10 @@ class Engine:
     def arrived(self, queue: str) -> None:
         """A run has come to wait in a queue, other than by a settlement of this node's."""
         self._listeners.ring([queue])
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Lets somebody hear of what is performed here; call what it returns to end that."""
+        return self._observers.add(observer)
 
     def cut(self, run: UUID) -> None:
         """Stops the delivery of a run that has been cancelled, if it is under way here."""
@@ -297,6 +303,7 @@ class Engine:
             return
         delivery = Delivery(claim, slot, self._lease.node_id)
         self._holding[claim.run.id] = delivery
+        self._observers.started(claim)
         task = asyncio.get_running_loop().create_task(self._deliver(slot.place, claim))
         delivery.task = task
         slot.place.deliveries.add(task)
@@ -327,7 +334,7 @@ class Engine:
             outcome: Outcome = Failed(cut) if job.at_most_once else Unavailable(cut)
         else:
             outcome = task.result()
-        delivery.settlement = settle(delivery.claim.run, outcome, job.retry, self._clock.now())
+        delivery.settlement = conclude(job, delivery.claim.run, outcome, self._clock.now())
         delivery.ended_at = self._clock.boot().elapsed
         self._outcomes.append(delivery)
         self._settle_alarm.ring()
@@ -366,6 +373,7 @@ class Engine:
         self._settling_since = None
         if settled.stale:
             log.warning("%d outcomes came after their runs had been taken", len(settled.stale))
+        self._observers.settled(batch, settled.stale)
         self._listeners.ring(d.settlement.queue for d in batch if d.settlement and d.settlement.queue)
         # A backlog that runs one after the other goes on at once; what nobody took does not come again like that.
         done = any(delivery.settlement and delivery.settlement.ended_at for delivery in batch)

@@ -46,7 +46,7 @@ class Place:
         self.deliveries: set[asyncio.Task[Outcome]] = set()
         self._limit = limit
         self._places = places
-        self._gone = False
+        self._gone = self._held_back = False
         self._probe: asyncio.Task[None] | None = None
         self.probe(None)
 
@@ -58,7 +58,7 @@ class Place:
     @property
     def free(self) -> int:
         """Slots that are free now."""
-        return self._limit - self.held if self.up else 0
+        return self._limit - self.held if self.up and not self._held_back else 0
 
     def probe(self, pause: Callable[[], Awaitable[None]] | None) -> None:
         """Takes the sink for unavailable until it says otherwise; it is asked after a ``pause``."""
@@ -77,6 +77,15 @@ class Place:
                 log.exception("a sink of %s can't say whether it is available; it is asked again", self.queue)
                 await asyncio.sleep(PROBE_AGAIN_S)
         self.up = True
+        self._places.changed()
+
+    def hold(self) -> None:
+        """Gives the sink nothing new; what it has goes on."""
+        self._held_back = True
+
+    def resume(self) -> None:
+        """Ends ``hold``."""
+        self._held_back = False
         self._places.changed()
 
     def detach(self) -> None:

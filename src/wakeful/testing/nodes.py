@@ -8,7 +8,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from wakeful.core.errors import ErrorCode, WakefulError
-from wakeful.core.ports import Alarm, Attachment, Clock, Entropy, Health, Sink, Store
+from wakeful.core.ports import Alarm, Attachment, Clock, Entropy, Health, Observer, Sink, Store
 from wakeful.engine import Engine, Limits
 from wakeful.testing.apps import App, Behaviour
 
@@ -129,6 +129,10 @@ class Nodes:
     def arrived(self, queue: str) -> None:
         """A run has come to wait in a queue: the first node hears of it."""
         self._first().engine.arrived(queue)
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Lets somebody hear of what the first node performs."""
+        return self._first().engine.observe(observer)
 
     def cut(self, run: UUID) -> None:
         """Stops the delivery of a cancelled run on the node that was asked, the first; others hear of it later."""

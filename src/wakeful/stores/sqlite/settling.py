@@ -8,10 +8,11 @@ from typing import Any
 import apsw
 
 from wakeful.core.codec import from_us, to_us
-from wakeful.core.ports import Settled
+from wakeful.core.ports import Put, Settled
 from wakeful.core.run import RunState
 from wakeful.core.settlement import Settlement
-from wakeful.stores.sqlite.ledger import release
+from wakeful.stores.sqlite.definitions import PutItem, put_jobs
+from wakeful.stores.sqlite.ledger import Tools, release
 from wakeful.stores.sqlite.rows import Row, dumps, sql
 
 # A run keeps its first error and the newest ones.
@@ -24,6 +25,18 @@ class SettleItem:
 
     settlements: Sequence[Settlement]
     now: datetime
+    # The jobs that tell of each, by run and fence.
+    notices: Sequence[tuple[tuple[bytes, int], PutItem]] = ()
+
+    @classmethod
+    def of(cls, settlements: Sequence[Settlement], now: datetime, tools: Tools) -> "SettleItem":
+        """With the definitions of its notices encoded, outside the transaction."""
+        notices = [
+            ((settlement.run_id.bytes, settlement.fence), PutItem.of(notice, Put.CREATE, now, tools))
+            for settlement in settlements
+            for notice in settlement.notices
+        ]
+        return cls(settlements, now, notices)
 
 
 def settle_runs(db: apsw.Connection, items: Sequence[SettleItem]) -> Sequence[Settled]:
@@ -34,6 +47,10 @@ def settle_runs(db: apsw.Connection, items: Sequence[SettleItem]) -> Sequence[Se
     rows = sql(db, "settle_runs", {"items": columns, "now": to_us(now), "most_errors": MOST_ERRORS})
     wake_at = end_runs(db, rows, now)
     settled = {(row[0], row[7]) for row in rows}
+    notices = [notice for item in items for of, notice in item.notices if of in settled]
+    if notices:
+        put_jobs(db, notices)
+        wake_at = now
     return [
         Settled([s.run_id for s in item.settlements if (s.run_id.bytes, s.fence) not in settled], wake_at)
         for item in items

@@ -164,7 +164,7 @@ class SqliteStore:
 
     async def settle(self, settlements: Sequence[Settlement], now: datetime) -> Settled:
         """Writes what became of runs."""
-        return await self._write(settling.settle_runs, settling.SettleItem(settlements, now))  # type: ignore[no-any-return]
+        return await self._write(settling.settle_runs, settling.SettleItem.of(settlements, now, self._tools))  # type: ignore[no-any-return]
 
     async def audit(self) -> Sequence[str]:
         """What of the ledger does not add up."""
