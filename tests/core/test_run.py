@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import RFC_4122
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wakeful.core.run import MOVES, UNENDED, Move, RunState, run_id
@@ -46,6 +46,8 @@ def test_every_state_is_reached_but_those_that_are_born_so() -> None:
 
 
 @given(INSTANTS, ENTROPY)
+# As a float, these seconds lie just below the millisecond.
+@example(datetime(2004, 1, 11, 0, 0, 0, 1000, tzinfo=UTC), bytes(10))
 def test_an_id_is_a_uuid_of_version_7_that_tells_its_millisecond(now: datetime, entropy: bytes) -> None:
     made = run_id(now, entropy)
     assert (made.version, made.variant) == (7, RFC_4122)

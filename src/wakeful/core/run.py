@@ -1,7 +1,7 @@
 """A run: its identity, its states and the only moves between them."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -191,12 +191,15 @@ class HandedOn:
     expires_at: datetime | None = None
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
 Outcome = Succeeded | Failed | Rejected | Skipped | Accepted | Unavailable | HandedOn
 
 
 def run_id(now: datetime, entropy: bytes) -> UUID:
     """A version 7 UUID (RFC 9562, 5.7): 48 bits of milliseconds, then 10 bytes of ``entropy``; sorts by time."""
-    return UUID(int=run_number(int(now.timestamp() * 1000), entropy))
+    return UUID(int=run_number((now - _EPOCH) // _MILLISECOND, entropy))
 
 
 def run_number(milliseconds: int, entropy: bytes) -> int:

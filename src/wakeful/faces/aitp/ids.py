@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from wakeful.core.codec import to_us
 from wakeful.core.job import JobRecord
 from wakeful.core.ports import Entropy
 
@@ -23,7 +24,7 @@ class ScheduleId(NamedTuple):
 
 def new_name(prefix: str, now: datetime, entropy: Entropy) -> str:
     """A name of 24 hexadecimal digits: 11 of milliseconds, so that names sort by age, and 13 that nobody guesses."""
-    return f"{prefix}{int(now.timestamp() * 1000):011x}{entropy(7).hex()[:13]}"
+    return f"{prefix}{to_us(now) // 1000:011x}{entropy(7).hex()[:13]}"
 
 
 def schedule_id(record: JobRecord) -> str:

@@ -30,7 +30,7 @@ class Ids:
 
     def take(self, count: int, now: datetime) -> Iterator[UUID]:
         """The next ids, in their order."""
-        milliseconds, entropy = int(now.timestamp() * 1000), self._entropy(10 * count)
+        milliseconds, entropy = to_us(now) // 1000, self._entropy(10 * count)
         fresh = sorted(run_number(milliseconds, entropy[at : at + 10]) for at in range(0, 10 * count, 10))
         if fresh and fresh[0] <= self._last:
             fresh = list(range(self._last + 1, self._last + 1 + count))
