@@ -12,19 +12,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
-import apsw
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from ains.node import NAMESPACE, started
-from wakeful import __version__, zones
+from ains.node import started
 from wakeful.config import ConfigError, store_path
 from wakeful.core.errors import WakefulError
-from wakeful.faces.aitp.http import PREFIXES, AitpHttp, aitp_app
-from wakeful.faces.rest.http import rest_app
-from wakeful.scheduler import Scheduler
+from wakeful.rooms import OwnApi
 
 log = logging.getLogger("wakeful")
 
@@ -33,8 +28,7 @@ class _App:
     """One ASGI application; it is a node from its lifespan's startup to its shutdown."""
 
     def __init__(self) -> None:
-        self._aitp: AitpHttp | None = None
-        self._rest: ASGIApp | None = None
+        self._api: OwnApi | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, or lives."""
@@ -42,35 +36,27 @@ class _App:
             await self._live(receive, send)
         elif scope["type"] != "http":
             raise NotImplementedError("this application speaks HTTP only")
-        elif self._aitp is None or self._rest is None:
+        elif self._api is None:
             await _refuse(send)
-        elif scope["path"].lstrip("/").partition("/")[0] in PREFIXES:
-            await self._aitp(scope, receive, send)
         else:
-            await self._rest(scope, receive, send)
+            await self._api(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         _log_somewhere()
         try:
             store = store_path(None, os.environ)
-            async with started(store) as scheduler:
-                drain = self._open(scheduler, store)
-                with _told_of_signals(drain):
+            async with started(store) as api:
+                self._api = api
+                log.info("a node runs on %s", store)
+                with _told_of_signals(api.drain):
                     await send({"type": "lifespan.startup.complete"})
                     await receive()
-                self._aitp = self._rest = None
+                self._api = None
         except (ConfigError, WakefulError) as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         await send({"type": "lifespan.shutdown.complete"})
-
-    def _open(self, scheduler: Scheduler, store: Path) -> Callable[[], None]:
-        facts = {"version": __version__, "tzdata": zones.VERSION, "sqlite": apsw.sqlite_lib_version()}
-        self._aitp = aitp_app(scheduler, NAMESPACE, zones.load_zone, os.urandom)
-        self._rest = rest_app(scheduler, {**facts, "store": str(store)})
-        log.info("a node runs on %s", store)
-        return self._aitp.drain
 
 
 @contextmanager

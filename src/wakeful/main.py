@@ -123,7 +123,7 @@ def _holidays(country: str, subdivision: str | None, years: range) -> Sequence[d
 
 
 def _facts(url: str | None) -> Mapping[str, str]:
-    from wakeful.node import facts  # noqa: PLC0415
+    from wakeful.rooms import facts  # noqa: PLC0415
 
     return facts(store_path(url, os.environ))
 

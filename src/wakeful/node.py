@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -14,24 +13,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import apsw
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from wakeful import __version__, zones
 from wakeful.app_link import APP_HOST, AppLink
 from wakeful.clock import SystemClock
 from wakeful.config import Config, ConfigError
-from wakeful.core.job import task_queue
-from wakeful.engine import Engine, Limits
-from wakeful.faces.aitp.desk import Desk
-from wakeful.faces.aitp.http import PREFIXES, aitp_app
+from wakeful.engine import Limits
 from wakeful.faces.dapr.grpc_runtime import runtime_services
 from wakeful.faces.dapr.grpc_server import GrpcServer
 from wakeful.faces.dapr.http import DaprHttp
 from wakeful.faces.dapr.reminders import Reminders
 from wakeful.faces.dapr.sidecar import AppConnection, AppHealthCheck, Metadata, Sidecar
-from wakeful.faces.rest.http import rest_app
+from wakeful.rooms import OwnApi, opened
 from wakeful.scheduler import Scheduler
 from wakeful.stores.sqlite import SqliteStore
 
@@ -43,10 +37,6 @@ GRACE = timedelta(seconds=10)
 LARGEST_REQUEST = 4 * 1024 * 1024
 # How long gRPC calls under way may take then.
 CALLS_END_S = 5.0
-# Runs of schedules that are on their way to a queue of agents; they stay there for milliseconds.
-DESK_LIMIT = 256
-# The writer's thread and the event loop hand the interpreter to each other this often.
-SWITCH_INTERVAL_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,29 +74,19 @@ async def running(config: Config, stop: Callable[[], None]) -> AsyncIterator[Por
         ConfigError: a port is taken.
         WakefulError: the store can't be used.
     """
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    with contextlib.ExitStack() as sockets:
-        http = sockets.enter_context(bound_socket(config.address, config.http_port, "--dapr-http-port"))
-        own = sockets.enter_context(bound_socket(config.address, config.port, "--port"))
-        store = SqliteStore(config.store, zones.load_zone, os.urandom)
-        engine = Engine(
-            store,
-            SystemClock(),
-            os.urandom,
-            f"{socket.gethostname()}:{os.getpid()}",
-            Limits(late_per_s=config.late_rate),
-        )
-        scheduler = Scheduler(store, SystemClock(), os.urandom, engine, records=store.records)
+    async with contextlib.AsyncExitStack() as stack:
+        http = stack.enter_context(bound_socket(config.address, config.http_port, "--dapr-http-port"))
+        own = stack.enter_context(bound_socket(config.address, config.port, "--port"))
+        rooms = await stack.enter_async_context(opened(config.store, Limits(late_per_s=config.late_rate)))
+        engine, scheduler = rooms.engine, rooms.scheduler
         app = None if config.app_port is None else AppLink(scheduler, config, config.app_port)
         sidecar = _sidecar(config, app)
         dapr, grpc = _dapr(scheduler, sidecar, stop)
         servers = served(http, dapr)
-        aitp = aitp_app(scheduler, config.namespace, zones.load_zone, os.urandom)
-        own_servers = served(own, _own_api(rest_app(scheduler, facts(config.store)), aitp))
-        scheduler.attach(task_queue(config.namespace), Desk(config.namespace), DESK_LIMIT)
+        own_api = OwnApi(rooms, config.namespace)
+        own_servers = served(own, own_api)
         if app is not None:
             app.attach()
-        await _use_zone_data(scheduler)
         try:
             grpc_port = await _start(grpc, config)
             engine.start()
@@ -114,13 +94,12 @@ async def running(config: Config, stop: Callable[[], None]) -> AsyncIterator[Por
                 yield Ports(http.getsockname()[1], grpc_port, own.getsockname()[1])
                 # No more is claimed and no request taken; then what is in flight ends.
                 engine.drain()
-                aitp.drain()
+                own_api.drain()
             await grpc.stop(CALLS_END_S)
             await engine.stop(GRACE)
         finally:
             if app is not None:
                 await app.aclose()
-            await store.close()
 
 
 def _dapr(scheduler: Scheduler, sidecar: Sidecar, stop: Callable[[], None]) -> tuple[DaprHttp, GrpcServer]:
@@ -130,24 +109,6 @@ def _dapr(scheduler: Scheduler, sidecar: Sidecar, stop: Callable[[], None]) -> t
     services = runtime_services(scheduler, sidecar, metadata, reminders, zones.load_zone, stop)
     http = DaprHttp(scheduler, sidecar, zones.load_zone, metadata)
     return http, GrpcServer(services, sidecar.api_token, LARGEST_REQUEST)
-
-
-async def _use_zone_data(scheduler: Scheduler) -> None:
-    moved = await scheduler.use_zone_data(zones.VERSION)
-    if moved:
-        log.warning(
-            "tzdata %s has other rules than were used before: %d jobs have another next run", zones.VERSION, moved
-        )
-
-
-def _own_api(rest: ASGIApp, aitp: ASGIApp) -> ASGIApp:
-    """What is on the own port: the doors of others by the beginning of their paths, and ours."""
-
-    async def own_api(scope: Scope, receive: Receive, send: Send) -> None:
-        door = scope["path"].lstrip("/").partition("/")[0]
-        await (aitp if door in PREFIXES else rest)(scope, receive, send)
-
-    return own_api
 
 
 async def _start(server: GrpcServer, config: Config) -> int:
@@ -169,12 +130,6 @@ def _connection(config: Config, port: int) -> AppConnection:
     check = config.app_health
     health = None if check is None else AppHealthCheck(check.path, check.interval, check.timeout, check.threshold)
     return AppConnection(port, config.app_protocol, APP_HOST, config.app_max_concurrency, health)
-
-
-def facts(store: Path) -> dict[str, str]:
-    """What is in use."""
-    sqlite = apsw.sqlite_lib_version()
-    return {"version": __version__, "tzdata": zones.VERSION, "sqlite": sqlite, "store": str(store)}
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,18 +10,17 @@ from datetime import timedelta
 from wakeful import zones
 from wakeful.clock import SystemClock
 from wakeful.config import ConfigError
-from wakeful.engine import Engine, Limits
+from wakeful.engine import Limits
 from wakeful.faces.dapr.grpc_server import GrpcServer
 from wakeful.faces.dapr.hosts import Hosts
 from wakeful.faces.dapr.scheduler_http import health_app, metrics_app
 from wakeful.faces.dapr.scheduler_metrics import SchedulerMetrics
 from wakeful.faces.dapr.scheduler_service import scheduler_service
 from wakeful.faces.dapr.watch import Watch
-from wakeful.node import SWITCH_INTERVAL_S, bound_socket, served
+from wakeful.node import bound_socket, served
 from wakeful.presence import Presence
-from wakeful.scheduler import Scheduler
+from wakeful.rooms import Rooms, opened
 from wakeful.scheduler_config import SchedulerConfig
-from wakeful.stores.sqlite import SqliteStore
 
 # How long sidecars may take to answer for what they have when the scheduler stops.
 GRACE = timedelta(seconds=5)
@@ -49,13 +47,11 @@ async def running_scheduler(config: SchedulerConfig) -> AsyncIterator[SchedulerP
         ConfigError: a port is taken.
         WakefulError: the store can't be used.
     """
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     async with AsyncExitStack() as stack:
         health = stack.enter_context(bound_socket(config.health_address, config.health_port, "--healthz-port"))
         metrics = _metrics_socket(stack, config)
-        store = SqliteStore(config.store, zones.load_zone, os.urandom)
-        stack.push_async_callback(store.close)
-        node = _Node(config, store)
+        rooms = await stack.enter_async_context(opened(config.store, Limits(most_running=MOST_RUNNING), config.name))
+        node = _Node(config, rooms)
         await stack.enter_async_context(served(health, health_app(node.well)))
         if metrics is not None:
             await stack.enter_async_context(served(metrics, metrics_app(node.metrics.render)))
@@ -76,17 +72,13 @@ def _metrics_socket(stack: AsyncExitStack, config: SchedulerConfig) -> socket.so
 class _Node:
     """The rooms of one scheduler."""
 
-    def __init__(self, config: SchedulerConfig, store: SqliteStore) -> None:
+    def __init__(self, config: SchedulerConfig, rooms: Rooms) -> None:
         self.metrics = SchedulerMetrics()
         self.hosts = Hosts()
         self._config = config
         self._stopping = False
-        clock = SystemClock()
-        self._engine = Engine(
-            store, clock, os.urandom, f"{config.name}:{os.getpid()}", Limits(most_running=MOST_RUNNING)
-        )
-        self._scheduler = Scheduler(store, clock, os.urandom, self._engine, records=store.records)
-        self._presence = Presence(store, clock, os.urandom, self.hosts)
+        self._engine, self._scheduler = rooms.engine, rooms.scheduler
+        self._presence = Presence(rooms.store, SystemClock(), os.urandom, self.hosts)
         self._watch = Watch(self._scheduler, self.hosts, self.metrics, config.required_token)
         service = scheduler_service(self._scheduler, zones.load_zone, self.metrics, self._watch)
         self._server = GrpcServer([service], config.required_token)
@@ -98,7 +90,6 @@ class _Node:
     async def start(self) -> int:
         """Serves and claims; the port."""
         config = self._config
-        await self._scheduler.use_zone_data(zones.VERSION)
         try:
             port = await self._server.start(config.address, config.port)
         except OSError as error:
