@@ -4,10 +4,10 @@ import pytest
 
 from engine.scripted import Member
 from support.clock import VirtualClock
-from support.stores import QUEUE, a_job, s
+from support.stores import NOON, QUEUE, a_job, key, s
 from wakeful.core.job import Notify, RetryPolicy
 from wakeful.core.ports import Claim
-from wakeful.core.run import Failed, Rejected, Succeeded
+from wakeful.core.run import Failed, Rejected, Skipped, Succeeded
 from wakeful.core.settlement import Settlement
 
 pytestmark = pytest.mark.anyio
@@ -71,3 +71,11 @@ async def test_a_place_that_is_held_back_gets_nothing_new_and_finishes_what_it_h
     await clock.advance(0.1)
     assert len(sink.given) == 2
     assert QUEUE in node.engine.health().details["queues"]  # type: ignore[operator]
+
+
+async def test_why_of_a_run_that_was_begun_and_left_is_its_reason(node: Member, clock: VirtualClock) -> None:
+    node.sink(default=Skipped("the condition {count > 0} was false"))
+    await node.put(a_job(schedule="@every 1h"))
+    await clock.advance(3601)
+    said = await node.scheduler.why(key("tick"), NOON + s(3600))
+    assert said == "2026-03-02T13:00:00Z: its run was begun and left: the condition {count > 0} was false."

@@ -57,6 +57,8 @@ def _of_row(record: JobRecord, row: Run) -> str:
     if row.state is RunState.FAILED:
         last = f", the last with: {row.errors[-1]['error']}" if row.errors else ""
         return f"it failed ({row.reason}) after {row.attempt} attempt{'s' * (row.attempt != 1)}{last}"
+    if row.state is RunState.SKIPPED:
+        return f"its run was begun and left: {row.reason}"
     said = _ENDED[row.state]
     attempts = f" at attempt {row.attempt}" if row.attempt > 1 else ""
     if (row.started_at is not None and row.run_at is not None) or row.state is RunState.SUCCEEDED:
