@@ -38,7 +38,12 @@ def jobs(draw: st.DrawFn) -> Job:
         target=TargetSpec(draw(TEXT), draw(TEXT), draw(st.dictionaries(TEXT, TEXT, max_size=3))),
         queue="q",
         data=draw(st.none() | st.builds(Data, TEXT, st.binary(max_size=20))),
-        retry=RetryPolicy(draw(st.none() | st.integers(0, 10**9)), draw(INTERVALS), draw(st.sampled_from(CountedFrom))),
+        retry=RetryPolicy(
+            draw(st.none() | st.integers(0, 10**9)),
+            draw(INTERVALS),
+            draw(st.sampled_from(CountedFrom)),
+            step=draw(INTERVALS),
+        ),
         overlap=draw(st.sampled_from(Overlap)),
         catchup=draw(st.sampled_from(Catchup)),
         max_running=draw(st.integers(1, 1000)),

@@ -114,6 +114,12 @@ def test_a_retry_comes_an_interval_after_the_failure_or_after_the_attempt_was_du
     assert after_due.run_at == DUE + timedelta(seconds=3)
 
 
+def test_an_interval_grows_by_steps_up_to_the_longest() -> None:
+    policy = RetryPolicy(9, timedelta(seconds=30), step=timedelta(seconds=30), max_interval=timedelta(seconds=100))
+    waits = [settle(replace(RUN, attempt=n), Failed("no"), policy, NOON).run_at for n in range(1, 5)]
+    assert waits == [NOON + timedelta(seconds=wait) for wait in (30, 60, 90, 100)]
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("attempt", [1, 4, 100])
 def test_what_nobody_took_waits_from_the_same_instant_and_costs_no_attempt(policy: RetryPolicy, attempt: int) -> None:

@@ -60,6 +60,7 @@ def encode_definition(job: Job) -> str:
             _span(retry.max_interval),
             retry.jitter,
             _span(retry.max_age),
+            retry.step // _MICROSECOND,
         ],
         "overlap": job.overlap,
         "max_running": job.max_running,
@@ -196,7 +197,8 @@ def _notify(fields: Sequence[Any] | None) -> Notify | None:
 
 
 def _retry(fields: Sequence[Any]) -> RetryPolicy:
-    max_retries, interval_us, counted_from, multiplier, max_interval_us, jitter, max_age_us = fields
+    # A definition of before had no steps.
+    max_retries, interval_us, counted_from, multiplier, max_interval_us, jitter, max_age_us, step_us = (*fields, 0)[:8]
     return RetryPolicy(
         max_retries,
         timedelta(microseconds=interval_us),
@@ -205,4 +207,5 @@ def _retry(fields: Sequence[Any]) -> RetryPolicy:
         _duration(max_interval_us),
         jitter,
         _duration(max_age_us),
+        timedelta(microseconds=step_us),
     )

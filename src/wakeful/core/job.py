@@ -90,8 +90,8 @@ class TargetSpec:
 class RetryPolicy:
     """``max_retries`` follow the first attempt (``None``: no bound), each ``interval`` after ``counted_from``.
 
-    The interval grows by ``multiplier`` with each retry, up to ``max_interval``; ``jitter`` (0 to 1) takes off up to
-    that part of it, differently for each run. No retry begins later than ``max_age`` after the run was due.
+    With each retry the interval grows by ``multiplier`` and by ``step``, up to ``max_interval``; ``jitter`` (0 to 1)
+    takes off up to that part of it, differently for each run. No retry begins later than ``max_age`` after the run was due.
     """
 
     max_retries: int | None = 3
@@ -101,6 +101,7 @@ class RetryPolicy:
     max_interval: timedelta | None = None
     jitter: float = 0.0
     max_age: timedelta | None = None
+    step: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def _retry_at(run: Run, retry: RetryPolicy, now: datetime) -> datetime:
     # (go-etcd-cron internal/counter/counter.go); everybody else counts from the failure.
     counted_from = run.run_at if retry.counted_from is CountedFrom.DUE and run.run_at else now
     try:
-        interval = retry.interval * retry.multiplier ** (run.attempt - 1)
+        interval = retry.interval * retry.multiplier ** (run.attempt - 1) + retry.step * (run.attempt - 1)
     except OverflowError:
         interval = LONGEST_INTERVAL
     interval = min(interval, retry.max_interval or LONGEST_INTERVAL)
