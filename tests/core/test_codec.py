@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,3 +91,16 @@ def test_a_definition_carries_no_data() -> None:
     job = Job(JobKey("n", "o", "j"), when, TargetSpec("http", "x"), "q", data=Data("json", b"secret" * 1000))
     assert "secret" not in encode_definition(job)
     assert len(encode_definition(job)) < 1000
+
+
+def test_a_retry_policy_of_before_there_were_steps_is_read() -> None:
+    job = Job(
+        JobKey("n", "app/a", "j"),
+        parse_schedule(ScheduleText("@daily"), "dapr", datetime(2026, 3, 2, tzinfo=UTC), load_zone),
+        TargetSpec("http", "x"),
+        "q",
+    )
+    fields = msgspec.json.decode(encode_definition(job))
+    assert fields["retry"].pop() == 0
+    columns = Columns(msgspec.json.encode(fields).decode(), "n", "app/a", "j", "q", 0, None, None)
+    assert Decoder(load_zone).job(1, columns).retry == job.retry

@@ -91,7 +91,8 @@ class RetryPolicy:
     """``max_retries`` follow the first attempt (``None``: no bound), each ``interval`` after ``counted_from``.
 
     With each retry the interval grows by ``multiplier`` and by ``step``, up to ``max_interval``; ``jitter`` (0 to 1)
-    takes off up to that part of it, differently for each run. No retry begins later than ``max_age`` after the run was due.
+    takes off up to that part of it, differently for each run. No retry begins later than ``max_age`` after the run was
+    due.
     """
 
     max_retries: int | None = 3
