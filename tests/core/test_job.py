@@ -1,11 +1,11 @@
 """Jobs: which names there can be, and how many runs are left."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import Job, JobKey, JobRecord, JobState, TargetSpec, app_queue, check_name
@@ -87,7 +87,7 @@ def test_what_became_no_run_costs_no_repeat() -> None:
     assert a_record(None, 10, 3).remaining is None
     assert a_record(10, 0, 0).remaining == 10
     assert a_record(10, 7, 3).remaining == 6
-    assert replace(a_record(10, 7, 3), seq=13).remaining == 0
+    assert structs.replace(a_record(10, 7, 3), seq=13).remaining == 0
     assert a_record(3, 9, 0).remaining == 0
 
 

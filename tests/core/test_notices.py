@@ -1,11 +1,11 @@
 """Whom a run's end is told, and what they are told."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from wakeful.core.job import Job, JobKey, Notify, NotifyOn, RetryPolicy, TargetSpec
 from wakeful.core.notices import OLDEST, OWNER, conclude
@@ -41,7 +41,7 @@ def test_who_wants_to_hear_of_such_an_end_is_told_of_it(on: NotifyOn, outcome: O
 def test_s3_82_nobody_is_told_while_a_retry_follows() -> None:
     job = a_job(retries=1)
     assert conclude(job, RUN, Failed("no"), NOON).notices == ()
-    assert len(conclude(job, replace(RUN, attempt=2), Failed("no"), NOON).notices) == 2
+    assert len(conclude(job, structs.replace(RUN, attempt=2), Failed("no"), NOON).notices) == 2
 
 
 def test_s3_83_without_notify_nothing_is_sent() -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from wakeful.core.job import Catchup, Job, JobKey, JobRecord, JobState, Overlap, TargetSpec
 from wakeful.core.planning import Gone, Plan, choose, leave_out, plan
@@ -53,7 +54,7 @@ def a_record(
 def after(record: JobRecord, made: Plan) -> JobRecord:
     """The record once the plan is written."""
     gone = sum(one.instants for one in made.gone)
-    return replace(record, next_due_at=made.next_due_at, seq=made.seq, not_run=record.not_run + gone)
+    return structs.replace(record, next_due_at=made.next_due_at, seq=made.seq, not_run=record.not_run + gone)
 
 
 def spans(made: Plan) -> list[tuple[RunState, float, float, int, int]]:
@@ -115,7 +116,7 @@ def busy(overlap: Overlap, catchup: Catchup, *, through: float) -> JobRecord:
     """Its first run took from 1 s to then; nothing else has been planned."""
     record = a_record(overlap=overlap, catchup=catchup)
     record = after(record, plan(record, at(1)))
-    return replace(record, busy_at=at(1), free_at=at(through))
+    return structs.replace(record, busy_at=at(1), free_at=at(through))
 
 
 @pytest.mark.parametrize("catchup", Catchup)
@@ -173,7 +174,7 @@ def test_the_one_that_was_queued_while_busy_is_caught_up_with_too() -> None:
 
 def test_what_was_late_already_when_the_job_became_busy_is_a_matter_of_catch_up() -> None:
     record = a_record(overlap=Overlap.SKIP, catchup=Catchup.NONE)
-    record = replace(record, busy_at=at(30), free_at=at(40.5))
+    record = structs.replace(record, busy_at=at(30), free_at=at(40.5))
     made = plan(record, at(40.5))
     assert made.run_seq is None
     assert spans(made) == [(MISSED, 1, 25, 25, 25), (SKIPPED, 26, 40, 15, 40)]
@@ -182,7 +183,7 @@ def test_what_was_late_already_when_the_job_became_busy_is_a_matter_of_catch_up(
 
 def test_the_latest_of_what_was_late_before_a_busy_stretch_still_runs() -> None:
     record = a_record(overlap=Overlap.SKIP, catchup=Catchup.LATEST)
-    record = replace(record, busy_at=at(30), free_at=at(40.5))
+    record = structs.replace(record, busy_at=at(30), free_at=at(40.5))
     made = plan(record, at(40.5))
     assert (made.run_seq, made.scheduled_for) == (25, at(25))
     assert spans(made)[0] == (MISSED, 1, 24, 24, 24)
@@ -190,7 +191,7 @@ def test_the_latest_of_what_was_late_before_a_busy_stretch_still_runs() -> None:
 
 @pytest.mark.parametrize("overlap", [Overlap.QUEUE_ONE, Overlap.SKIP, Overlap.QUEUE_ALL])
 def test_having_been_busy_long_ago_does_not_matter(overlap: Overlap) -> None:
-    record = replace(busy(overlap, Catchup.LATEST, through=1.5), seq=100, next_due_at=at(101))
+    record = structs.replace(busy(overlap, Catchup.LATEST, through=1.5), seq=100, next_due_at=at(101))
     made = plan(record, at(103.5))
     assert (made.run_seq, made.scheduled_for, made.gone) == (101, at(101), ())
 
@@ -257,7 +258,7 @@ def test_the_end_itself_is_still_due() -> None:
 def test_a_one_shot_that_is_late_is_a_matter_of_catch_up(catchup: Catchup, runs: int) -> None:
     when = parse_schedule(ScheduleText(None, "1s"), "dapr", NOON, load_zone)
     record = a_record(catchup=catchup)
-    record = replace(record, job=replace(record.job, schedule=when), next_due_at=at(1))
+    record = structs.replace(record, job=replace(record.job, schedule=when), next_due_at=at(1))
     made = plan(record, at(60))
     assert (made.scheduled_for is not None) is bool(runs)
     assert (len(made.gone), made.next_due_at, made.seq) == (1 - runs, None, 1)
@@ -275,7 +276,7 @@ def test_equal_instants_have_numbers_of_their_own() -> None:
 
 def test_a_job_without_a_next_due_instant_is_not_planned() -> None:
     with pytest.raises(ValueError, match="next due"):
-        plan(replace(a_record(), next_due_at=None), NOON)
+        plan(structs.replace(a_record(), next_due_at=None), NOON)
 
 
 def test_a_resume_leaves_out_everything_through_now() -> None:
@@ -315,7 +316,7 @@ class Walk:
     def turn(self, action: str) -> None:
         if action == "settle" and self.running:
             self.running = False
-            self.record = replace(self.record, free_at=self.now)
+            self.record = structs.replace(self.record, free_at=self.now)
         elif action == "pause":
             self.paused = True
         elif action == "resume" and self.paused:
@@ -333,7 +334,7 @@ class Walk:
             rows.append((made.run_seq, made.run_seq, made.scheduled_for, made.scheduled_for))
             self.runs += 1
             self.running = True
-            self.record = replace(self.record, busy_at=self.now)
+            self.record = structs.replace(self.record, busy_at=self.now)
         self.seen += sorted(rows)
         before = self.record.next_due_at
         self.record = after(self.record, made)

@@ -1,10 +1,10 @@
 """Next instants after the clock was set, and after a zone got other rules."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from support.stores import NOON, a_job, s
 from wakeful.core.job import JobRecord, JobState, LastRun
@@ -14,7 +14,7 @@ from wakeful.core.retiming import after_new_zone_data, after_step
 def a_record(schedule: str, next_due_at: datetime, **fields: Any) -> JobRecord:
     job = a_job(schedule=schedule)
     record = JobRecord(1, job, 1, JobState.ACTIVE, next_due_at, 3, 0, 3, 0, 0, None, None, None, NOON, None)
-    return replace(record, **fields)
+    return structs.replace(record, **fields)
 
 
 HOUR = timedelta(hours=1)
@@ -47,7 +47,7 @@ def test_a_step_forwards_and_a_slewed_clock_move_nothing(step: timedelta) -> Non
 
 def test_a_one_shot_keeps_its_instant_whatever_the_clock_says() -> None:
     job = a_job(due="60s")
-    record = replace(a_record("@every 5s", NOON + s(60)), job=job)
+    record = structs.replace(a_record("@every 5s", NOON + s(60)), job=job)
     assert after_step(record, NOON - HOUR, -HOUR) is None
     assert after_new_zone_data(record, NOON) is None
 

@@ -1,10 +1,10 @@
 """What becomes of a run because of an outcome."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 
 from wakeful.core.job import CountedFrom, RetryPolicy
 from wakeful.core.run import (
@@ -59,7 +59,7 @@ POLICIES = [
 def test_a_settlement_is_a_move_of_this_run_under_its_fence(
     outcome: Outcome, policy: RetryPolicy, attempt: int
 ) -> None:
-    settlement = settle(replace(RUN, attempt=attempt), outcome, policy, NOON)
+    settlement = settle(structs.replace(RUN, attempt=attempt), outcome, policy, NOON)
     assert (settlement.run_id, settlement.fence) == (RUN.id, 4)
     assert settlement.state in {target for (source, _), target in MOVES.items() if source is RunState.CLAIMED}
     assert settlement.ended_at == (NOON if settlement.state.ended else None)
@@ -95,14 +95,16 @@ def test_what_the_target_gave_is_kept_whatever_becomes_of_the_run(outcome: Outco
 @pytest.mark.parametrize("max_retries", [0, 1, 3])
 def test_so_many_retries_follow_the_first_attempt(max_retries: int) -> None:
     policy = RetryPolicy(max_retries, timedelta(seconds=2))
-    states = [settle(replace(RUN, attempt=n), Failed("no"), policy, NOON).state for n in range(1, max_retries + 2)]
+    states = [
+        settle(structs.replace(RUN, attempt=n), Failed("no"), policy, NOON).state for n in range(1, max_retries + 2)
+    ]
     assert states == [RunState.WAITING] * max_retries + [RunState.FAILED]
-    last = settle(replace(RUN, attempt=max_retries + 1), Failed("no"), policy, NOON)
+    last = settle(structs.replace(RUN, attempt=max_retries + 1), Failed("no"), policy, NOON)
     assert (last.reason, last.error) == ("attempts_exhausted", "no")
 
 
 def test_without_a_bound_there_is_always_another_attempt() -> None:
-    settlement = settle(replace(RUN, attempt=10**6), Failed("no"), RetryPolicy(None), NOON)
+    settlement = settle(structs.replace(RUN, attempt=10**6), Failed("no"), RetryPolicy(None), NOON)
     assert (settlement.state, settlement.attempt, settlement.error) == (RunState.WAITING, 10**6, "no")
 
 
@@ -116,14 +118,14 @@ def test_a_retry_comes_an_interval_after_the_failure_or_after_the_attempt_was_du
 
 def test_an_interval_grows_by_steps_up_to_the_longest() -> None:
     policy = RetryPolicy(9, timedelta(seconds=30), step=timedelta(seconds=30), max_interval=timedelta(seconds=100))
-    waits = [settle(replace(RUN, attempt=n), Failed("no"), policy, NOON).run_at for n in range(1, 5)]
+    waits = [settle(structs.replace(RUN, attempt=n), Failed("no"), policy, NOON).run_at for n in range(1, 5)]
     assert waits == [NOON + timedelta(seconds=wait) for wait in (30, 60, 90, 100)]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("attempt", [1, 4, 100])
 def test_what_nobody_took_waits_from_the_same_instant_and_costs_no_attempt(policy: RetryPolicy, attempt: int) -> None:
-    settlement = settle(replace(RUN, attempt=attempt), Unavailable("refused"), policy, NOON)
+    settlement = settle(structs.replace(RUN, attempt=attempt), Unavailable("refused"), policy, NOON)
     assert (settlement.state, settlement.attempt, settlement.run_at) == (RunState.WAITING, attempt - 1, RUN.run_at)
     assert settlement.ended_at is None
 
@@ -146,7 +148,7 @@ def test_an_acceptance_is_a_lease_until_the_answer() -> None:
 def test_the_answer_that_comes_later_is_settled_by_the_same_rules(
     outcome: Outcome, states: set[RunState], policy: RetryPolicy
 ) -> None:
-    settlement = settle(replace(RUN, state=RunState.OPEN), outcome, policy, NOON)
+    settlement = settle(structs.replace(RUN, state=RunState.OPEN), outcome, policy, NOON)
     assert settlement.state in states
     assert settlement.state == settle(RUN, outcome, policy, NOON).state
 
@@ -155,7 +157,7 @@ def test_the_answer_that_comes_later_is_settled_by_the_same_rules(
 @pytest.mark.parametrize("state", [state for state in RunState if state not in (RunState.CLAIMED, RunState.OPEN)])
 def test_what_is_not_in_flight_can_not_be_settled(state: RunState, outcome: Outcome) -> None:
     with pytest.raises(KeyError):
-        settle(replace(RUN, state=state), outcome, RetryPolicy(3), NOON)
+        settle(structs.replace(RUN, state=state), outcome, RetryPolicy(3), NOON)
 
 
 def test_a_long_error_is_cut() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from support.stores import (
     NOON,
@@ -94,7 +95,7 @@ async def test_two_owners_settling_at_once_are_told_apart(store: Store) -> None:
 async def test_a_settlement_of_an_unknown_run_is_stale(store: Store) -> None:
     await store.put_job(a_job(due="0s"), Put.CREATE, NOON)
     claim = await take_one(store, NOON)
-    nobody = replace(verdict(claim, Succeeded(), NOON), run_id=run_id(NOON, bytes(10)))
+    nobody = structs.replace(verdict(claim, Succeeded(), NOON), run_id=run_id(NOON, bytes(10)))
     settled = await store.settle([nobody, verdict(claim, Succeeded(), NOON)], NOON)
     assert list(settled.stale) == [nobody.run_id]
 
@@ -213,7 +214,7 @@ async def test_an_accepted_run_can_be_settled_by_its_answer(store: Store) -> Non
     await finish(store, claim, NOON, Accepted(s(60)))
     run = await store.get_run(claim.run.id)
     assert run is not None
-    assert (await finish(store, replace(claim, run=run), NOON + s(30))).stale == []
+    assert (await finish(store, structs.replace(claim, run=run), NOON + s(30))).stale == []
     assert await run_state(store, claim) is RunState.SUCCEEDED
     assert await store.get_job(key("tick")) is None
 

@@ -7,6 +7,8 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
 
+from msgspec import Struct
+
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.schedule import Schedule
 
@@ -175,8 +177,8 @@ class Job:
         return next((calendar.name for calendar in self.calendars if calendar.excludes(day)), None)
 
 
-@dataclass(frozen=True, slots=True)
-class LastRun:
+# These two are made whenever a job is read: structures are made quickly.
+class LastRun(Struct, frozen=True):
     """The newest ended run of a job."""
 
     scheduled_for: datetime
@@ -185,8 +187,7 @@ class LastRun:
     ended_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class JobRecord:
+class JobRecord(Struct, frozen=True):
     """A job as the store keeps it. ``id`` is the incarnation: a replaced job is another record.
 
     ``seq`` numbers the occurrences consumed so far; ``not_run`` of them became no run. ``active`` counts the runs

@@ -1,10 +1,10 @@
 """Who is told of a run that ended: one-shot jobs, made in the transaction that writes its end."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from wakeful.core.job import Data, Job, JobKey, Notify, NotifyOn, RetryPolicy, TargetSpec
 from wakeful.core.run import Outcome, Run, RunState

@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
+from msgspec import Struct
+
 from wakeful.core.job import Job, JobKey, JobRecord, JobState
 from wakeful.core.run import Cause, Outcome, Run, RunState
 from wakeful.core.settlement import Settlement
@@ -81,8 +83,7 @@ class Room:
     late: int
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """One run, taken by this node, with the job as it is now."""
 
     run: Run

@@ -1,9 +1,11 @@
 """What the store must write because of an outcome; decided without I/O."""
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from wakeful.core.job import CountedFrom, Job, RetryPolicy
 from wakeful.core.run import (
@@ -25,8 +27,7 @@ ERROR_LIMIT = 500
 LONGEST_INTERVAL = timedelta(days=365)
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(Struct, frozen=True):
     """The new columns of one run, written only while ``fence`` is still the run's own; ``notices`` are stored with it.
 
     A run whose job ended meanwhile is not tried again: the store turns ``waiting`` into the end that fits the job's.

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import apsw
+from msgspec import structs
 
 from wakeful.core.codec import encode_definition, to_us
 from wakeful.core.errors import ErrorCode, WakefulError
@@ -216,7 +217,7 @@ def _edit(db: apsw.Connection, item: PutItem) -> JobRecord | WakefulError:
         sql(db, "insert_payload", {"id": old.id, "data": body})
     sql(db, "end_if_over", {"id": old.id, "now": to_us(item.now)})
     state = JobState.ACTIVE if old.state is JobState.PARKED else old.state
-    return replace(old, job=job, state=state, revision=old.revision + 1, next_due_at=due, updated_at=item.now)
+    return structs.replace(old, job=job, state=state, revision=old.revision + 1, next_due_at=due, updated_at=item.now)
 
 
 def end_jobs(db: apsw.Connection, items: Sequence[EndItem]) -> Sequence[int]:
@@ -273,4 +274,4 @@ def _set_state(db: apsw.Connection, item: StateItem) -> JobRecord | WakefulError
     sql(db, "set_state", changes)
     sql(db, "end_if_over", {"id": record.id, "now": to_us(item.now)})
     found = find(db, item.key, item.tools.decoder)
-    return found or replace(record, state=JobState.COMPLETED, next_due_at=None, ended_at=item.now)
+    return found or structs.replace(record, state=JobState.COMPLETED, next_due_at=None, ended_at=item.now)
