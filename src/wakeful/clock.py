@@ -52,6 +52,10 @@ class SystemClock:
         """CLOCK_BOOTTIME, which goes on while the machine sleeps."""
         return BootTime(self._boot_id, timedelta(microseconds=time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000))
 
+    def awake(self) -> timedelta:
+        """CLOCK_MONOTONIC, which stands still while the machine sleeps."""
+        return timedelta(microseconds=time.monotonic_ns() // 1000)
+
     def alarm(self) -> SystemAlarm:
         """A new wake-up."""
         return SystemAlarm()
