@@ -1,8 +1,6 @@
 """A command that does tasks: a process for each, its input on stdin, its result on stdout."""
 
-import asyncio
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -10,6 +8,7 @@ from contextlib import suppress
 import msgspec
 
 from wakeful.agent.api import Completed, Failed, Outcome, Task
+from wakeful.children import Ended, Limits, NotStartedError, run_child
 
 # sysexits.h: the input data was incorrect in some way.
 EX_DATAERR = 65
@@ -17,9 +16,6 @@ RESULT_LIMIT = 1024 * 1024
 STDERR_KEPT = 8 * 1024
 # How long a command may take to end once it was asked to.
 TERM_GRACE_S = 5.0
-# A process that got away may hold the pipes open: what it prints is not waited for.
-_REST_S = 0.5
-_PIECE = 64 * 1024
 
 
 class Command:
@@ -34,71 +30,21 @@ class Command:
 
     async def perform(self, task: Task) -> Outcome:
         """Does one task. Cancelled, it ends the command with all that it started."""
+        limits = Limits(grace_s=TERM_GRACE_S, out=RESULT_LIMIT, err=STDERR_KEPT)
+        environment = {**self._environment, **_about(task)}
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._argv,
-                env={**self._environment, **_about(task)},
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
+            ended = await run_child(
+                self._argv, environment, bytes(task.input_data), limits=limits, on_output=_copy_stderr
             )
-        except OSError as error:
-            return Failed(f"can't start {self._argv[0]!r}: {error.strerror}")
-        assert process.stdin is not None and process.stdout is not None and process.stderr is not None  # noqa: S101, PT018
-        feeding = asyncio.create_task(_feed(process.stdin, bytes(task.input_data)))
-        out = _Kept(RESULT_LIMIT)
-        err = _Kept(STDERR_KEPT, newest=True, copy_to=sys.stderr.fileno())
-        reading = [asyncio.create_task(out.read(process.stdout)), asyncio.create_task(err.read(process.stderr))]
-        try:
-            code = await process.wait()
-        except asyncio.CancelledError:
-            _signal(process.pid, signal.SIGTERM)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), TERM_GRACE_S)
-            raise
-        finally:
-            # What it started and left behind ends with it.
-            _signal(process.pid, signal.SIGKILL)
-            feeding.cancel()
-            await asyncio.wait(reading, timeout=_REST_S)
-            for each in reading:
-                each.cancel()
-        return _outcome(code, out, err)
+        except NotStartedError as error:
+            return Failed(str(error))
+        return _outcome(ended)
 
 
-class _Kept:
-    """What a stream said, in bounds: its beginning, or its end."""
-
-    def __init__(self, limit: int, *, newest: bool = False, copy_to: int | None = None) -> None:
-        self._limit = limit
-        self._newest = newest
-        self._copy_to = copy_to
-        self.bytes = b""
-        self.cut = False
-
-    async def read(self, stream: asyncio.StreamReader) -> None:
-        while piece := await stream.read(_PIECE):
-            if self._copy_to is not None:
-                with suppress(OSError):
-                    os.write(self._copy_to, piece)
-            if self._newest:
-                self.bytes = (self.bytes + piece)[-self._limit :]
-                continue
-            room = self._limit - len(self.bytes)
-            self.bytes += piece[:room]
-            self.cut = self.cut or len(piece) > room
-
-    def text(self) -> str:
-        return self.bytes.decode("utf-8", "replace")
-
-
-async def _feed(stdin: asyncio.StreamWriter, data: bytes) -> None:
-    # A command need not read its input.
-    with suppress(BrokenPipeError, ConnectionResetError):
-        stdin.write(data)
-        await stdin.drain()
-    stdin.close()
+def _copy_stderr(stream: int, piece: bytes) -> None:
+    if stream == 2:
+        with suppress(OSError):
+            os.write(sys.stderr.fileno(), piece)
 
 
 def _about(task: Task) -> dict[str, str]:
@@ -115,28 +61,23 @@ def _about(task: Task) -> dict[str, str]:
     return {name: value.replace("\0", "") for name, value in about.items()}
 
 
-def _outcome(code: int, out: _Kept, err: _Kept) -> Outcome:
-    if code == 0:
-        return Completed(_result(out))
-    said = err.text().strip()
-    how = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
-    return Failed(f"{how}: {said}" if said else how, retryable=code != EX_DATAERR)
+def _outcome(ended: Ended) -> Outcome:
+    if ended.code == 0:
+        return Completed(_result(ended))
+    said = ended.err.decode("utf-8", "replace").strip()
+    error = f"{ended.how}: {said}" if said else ended.how
+    return Failed(error, retryable=ended.code != EX_DATAERR)
 
 
-def _result(out: _Kept) -> bytes:
+def _result(ended: Ended) -> bytes:
     """What was printed, if that is JSON; else an object with its text."""
-    if out.cut:
-        return msgspec.json.encode({"output": out.text(), "truncated": True})
-    if not out.bytes.strip():
+    text = ended.out.decode("utf-8", "replace")
+    if ended.out_cut:
+        return msgspec.json.encode({"output": text, "truncated": True})
+    if not ended.out.strip():
         return b"null"
     try:
-        msgspec.json.decode(out.bytes)
+        msgspec.json.decode(ended.out)
     except (msgspec.DecodeError, RecursionError):
-        return msgspec.json.encode({"output": out.text()})
-    return out.bytes.strip()
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    """To the command's whole group."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
+        return msgspec.json.encode({"output": text})
+    return ended.out.strip()
