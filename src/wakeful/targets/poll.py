@@ -3,14 +3,14 @@
 import asyncio
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Protocol
 
 from wakeful.targets.poll_fetch import fetch_items
-from wakeful.targets.poll_source import PollSource
+from wakeful.targets.poll_source import CommandAsk, PollSource
 
 REMEMBERED_FOR = timedelta(hours=24)
 REMEMBERED = 1000
@@ -42,12 +42,22 @@ class Found:
 
 
 class Poller:
-    """Asks sources. Commands run in ``environment``, which also has the secrets that sources name."""
+    """Asks sources. The ``environment`` has the secrets that URLs name; commands see it without what is ``withheld``.
 
-    def __init__(self, seen: Seen, environment: Mapping[str, str], tls: ssl.SSLContext | None = None) -> None:
+    ``tls`` is what certificates are verified with, if not with what the system trusts.
+    """
+
+    def __init__(
+        self,
+        seen: Seen,
+        environment: Mapping[str, str],
+        tls: ssl.SSLContext | None = None,
+        withheld: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         self._seen = seen
         self._environment = environment
         self._tls = tls
+        self._withheld = withheld
         self._marking = asyncio.Lock()
 
     async def check(self, source: PollSource, job: str, now: datetime) -> Found:
@@ -60,7 +70,11 @@ class Poller:
             PollError: the source did not say what it has.
         """
         condition = source.condition
-        there = {_key(item): item for item in await fetch_items(source, self._environment, self._tls)}
+        environment = self._environment
+        if isinstance(source.ask, CommandAsk):
+            withheld = self._withheld()
+            environment = {name: value for name, value in environment.items() if name not in withheld}
+        there = {_key(item): item for item in await fetch_items(source, environment, self._tls)}
         known = {} if condition.asks_for_few else await self._recent(job, now)
         fresh = {key: item for key, item in there.items() if key not in known}
         counted = [key for key, item in fresh.items() if condition.counts(item, now)]

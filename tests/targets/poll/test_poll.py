@@ -154,3 +154,12 @@ async def test_a_source_that_says_nothing_is_no_source_without_items(watch: Open
     source = read_source({"type": "command", "command": ["false"], "condition": "count = 0"})
     with pytest.raises(PollError, match=r"^false: exit code 1$"):
         await poller.check(source, "triage", watch().now)
+
+
+async def test_a_command_does_not_see_what_is_withheld(watch: Open) -> None:
+    environment = {"PATH": "/usr/bin:/bin", "SLACK_TOKEN": "xoxb-1", "PLAIN": "1"}
+    poller = Poller(watch().kept, environment, withheld=lambda: ["SLACK_TOKEN"])
+    source = read_source({"type": "command", "command": ["printenv"], "condition": "any"})
+    found = await poller.check(source, "triage", watch().now)
+    assert "PLAIN=1" in found.items
+    assert not any("SLACK_TOKEN" in item for item in found.items)
