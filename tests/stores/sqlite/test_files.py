@@ -154,3 +154,16 @@ async def test_a_job_that_can_not_be_understood_stops_nobody_else(tmp_path: Path
     assert claim.job.key.name == "sound"
     await store.close()
     assert query(path, "SELECT state FROM jobs WHERE name = 'damaged'") == [("parked",)]
+
+
+async def test_a_new_file_is_its_owners_alone_and_an_old_one_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    store = open_file(path)
+    try:
+        await store.put_job(a_job(due="1h"), Put.CREATE, NOON)
+        assert {entry.stat().st_mode & 0o777 for entry in tmp_path.iterdir()} == {0o600}
+    finally:
+        await store.close()
+    path.chmod(0o640)
+    await open_file(path).close()
+    assert path.stat().st_mode & 0o777 == 0o640

@@ -1,5 +1,7 @@
 """Opening the file: whose it is, how it is set up, and the way to the newest schema."""
 
+import os
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import cast
@@ -25,9 +27,17 @@ def open_database(path: Path, *, durable: bool = True) -> apsw.Connection:
         apsw.Error: it can't be opened, or is damaged.
     """
     _check(path)
+    _make(path)
     db = connect(path, durable=durable)
     _migrate(db)
     return db
+
+
+def _make(path: Path) -> None:
+    """A new file is its owner's alone: jobs carry data. SQLite's files beside it follow it in that."""
+    if str(path) != ":memory:":
+        with suppress(OSError):  # SQLite says better what is wrong
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def connect(path: Path, *, durable: bool = True) -> apsw.Connection:
