@@ -1,12 +1,16 @@
 """History and the snapshot (S3.40, S3.60–S3.65, S3.69, B3.34, B3.37, C2.4.5, C2.4.6)."""
 
+import asyncio
 import json
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from wakeful.core.run import Failed, Skipped, Succeeded
+from wakeful.faces.cron.snapshot import Snapshot
+from wakeful.faces.cron.watching import FileWatch
 
 pytestmark = pytest.mark.anyio
 
@@ -143,3 +147,26 @@ async def test_a_snapshot_that_can_not_be_written_stops_nothing(here: Any, job: 
     await here.load(job("a"))
     await here.advance(minutes=1)
     assert here.names() == ["a"]
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_an_end_is_heard_in_the_moment_of_a_change_too(tmp_path: Path, turns: int) -> None:
+    async def state() -> dict[str, Any]:
+        return {}
+
+    async def look() -> None:
+        pass
+
+    snapshot = Snapshot(tmp_path / "snapshot.json", state, timedelta(hours=1))
+    writing = asyncio.create_task(snapshot.run())
+    watch = FileWatch((tmp_path / "file",), look, timedelta(hours=1))
+    watching = asyncio.create_task(watch.run())
+    await asyncio.sleep(0.05)
+    snapshot.changed()
+    watch._changed.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for task in (writing, watching):
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=5)
+        assert done, "it went on"

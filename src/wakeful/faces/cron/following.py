@@ -61,4 +61,5 @@ class RunFollower:
     async def next_settled(self, timeout_s: float) -> None:
         """Waits until something has been settled, at most so long."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._ended.wait()

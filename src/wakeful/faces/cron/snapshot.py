@@ -38,8 +38,10 @@ class Snapshot:
         """Writes until it is cancelled."""
         loop, took_s = asyncio.get_running_loop(), 0.0
         while True:
+            # Not wait_for, which in Python 3.11 may lose a cancellation.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), self._every_s)
+                async with asyncio.timeout(self._every_s):
+                    await self._changed.wait()
                 await asyncio.sleep(max(_TOGETHER_S, _SHARE * took_s))
             self._changed.clear()
             began = loop.time()

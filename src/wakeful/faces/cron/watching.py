@@ -53,7 +53,8 @@ class FileWatch:
                     await _ended(watching)
                     seen, watching = view, asyncio.create_task(self._watch(view), name="wakeful-cron-watch")
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), self._poll_s)
+                    async with asyncio.timeout(self._poll_s):
+                        await self._changed.wait()
                 self._changed.clear()
                 try:
                     await self._look()
