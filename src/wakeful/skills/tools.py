@@ -1,7 +1,7 @@
 """The tools that are there without being registered; each does what it does through what it was given."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ class Tools:
         fetch: does an HTTP request.
         memory: the folder of the memory.
         now: the time, in the zone in which people read it.
-        programs: the names of programs that ``run_command`` may start.
+        programs: the names of programs that ``run_command`` may start; it is looked at each time.
         environment: what they find in their environment.
     """
 
@@ -36,7 +36,7 @@ class Tools:
     fetch: Fetch | None = None
     memory: Path | None = None
     now: Callable[[], datetime] | None = None
-    programs: frozenset[str] = frozenset()
+    programs: Collection[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
 

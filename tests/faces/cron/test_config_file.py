@@ -546,3 +546,9 @@ def test_a_file_cut_off_anywhere_is_refused(example: Any) -> None:
     for end in range(len(content) - 1):
         with pytest.raises(ConfigFileError):
             read_config(content[:end], Reading(PLACE, load_zone, NOW))
+
+
+def test_the_programs_that_skills_may_start_are_names() -> None:
+    assert read({"skill_programs": ["git", "gh"]}).skill_programs == ("git", "gh")
+    assert read({}).skill_programs == ()
+    assert problems({"skill_programs": "git"})[0].startswith("schedules.skill_programs: must be a list")

@@ -11,7 +11,7 @@ from wakeful.core.preview import warnings
 from wakeful.core.recurrence import Zones
 from wakeful.core.schedule import Schedule, ScheduleText
 from wakeful.faces.cron.definitions import JobSpec, Place, Shared, fallback, mode, read_job, targets
-from wakeful.faces.cron.forms import flag, shown
+from wakeful.faces.cron.forms import flag, shown, texts
 from wakeful.faces.cron.retrying import NO_RETRY, read_retry
 from wakeful.faces.cron.sections import Findings, Section
 from wakeful.faces.cron.timing import zone_name
@@ -34,6 +34,7 @@ _KEYS = (
     "jobs",
     "poll_sources",
     "claude",
+    "skill_programs",
 )
 _SECTIONS = ("schedules.claude", "notifications")
 _SHOWN = 5
@@ -74,6 +75,7 @@ class CronConfig:
     claude: Mapping[str, Any]
     notifications: Mapping[str, Any]
     poll_sources: Mapping[str, Mapping[str, Any]]
+    skill_programs: tuple[str, ...]
     schedules: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
 
@@ -95,6 +97,7 @@ def read_config(content: bytes, reading: Reading) -> CronConfig:
     sources = _poll_sources(section, reading)
     shared = _shared(section, sources, reading)
     enabled = section.get("enabled", flag, True)
+    programs = section.get("skill_programs", texts(100, 255), ())
     jobs = _jobs(section, shared, reading)
     if found.problems:
         raise ConfigFileError(found.problems)
@@ -106,6 +109,7 @@ def read_config(content: bytes, reading: Reading) -> CronConfig:
         claude=others["schedules.claude"],
         notifications=others["notifications"],
         poll_sources=sources,
+        skill_programs=programs,
         schedules=root["schedules"],
         warnings=tuple(found.warnings),
     )

@@ -15,7 +15,7 @@ from wakeful.faces.cron.forms import shown
 READABLE = ("schedules", "notifications")
 WRITABLE = frozenset({"schedules"})
 # What names commands of the user's, and where they run: only who can write the file may change these.
-_GUARDED = ("claude", "poll_sources")
+_GUARDED = ("claude", "poll_sources", "skill_programs")
 _SECRET = re.compile(
     r"(?i)(token|secret|passw|pwd|webhook|api[_-]?key|private[_-]?key|authorization|credential|cookie|signing)"
 )
