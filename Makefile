@@ -6,7 +6,7 @@ BIN := $(CURDIR)/.venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench soak protos lock
+.PHONY: help setup run test check bench soak protos lock tools
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,10 +24,16 @@ run: $(READY) ## start the sample app with wakeful beside it: a job fires into i
 	cd examples/hello && TICK="@every 2s" $(BIN)/wakeful run --app-id hello --app-port $(APP_PORT) \
 	  --dapr-http-port $(DAPR_HTTP_PORT) -- $(BIN)/uvicorn main:app --port $(APP_PORT)
 
-test: $(READY) ## run every test
+# No package registry of Python has a D-Bus daemon, nor the commands that people call it with.
+tools:
+	@missing=; for each in dbus-daemon:dbus busctl:systemd gdbus:libglib2.0-bin; do \
+	  command -v $${each%%:*} > /dev/null || missing="$$missing $${each##*:}"; done; \
+	  [ -z "$$missing" ] || (apt-get update -q && apt-get install -qy --no-install-recommends $$missing)
+
+test: $(READY) tools ## run every test
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-check: $(READY) ## lint, types, contracts and the quick tests: before each commit
+check: $(READY) tools ## lint, types, contracts and the quick tests: before each commit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -37,7 +43,7 @@ check: $(READY) ## lint, types, contracts and the quick tests: before each commi
 bench: $(READY) ## measure, and write the figures to bench/results
 	$(BIN)/python bench/run.py
 
-soak: $(READY) ## the tests that need longer than CI has
+soak: $(READY) tools ## the tests that need longer than CI has
 	$(BIN)/python -m pytest -q soak
 
 protos: $(READY) ## compile the descriptions of Dapr's messages

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from wakeful.config import ConfigError, store_path
 
-NAMESPACE = "default"
-
 
 class AlreadyRunningError(ConfigError):
     """Another daemon has the config file."""
@@ -27,18 +25,7 @@ class CronSettings:
     state: Path
     store: Path
     lock: Path
-    namespace: str = NAMESPACE
     dbus: bool | None = None
-
-    @property
-    def queue(self) -> str:
-        """The queue of the config file's jobs: only a daemon of that very file can run them."""
-        return f"cron/{self.namespace}/{self.config}"
-
-    @property
-    def notify_queue(self) -> str:
-        """The queue of what is told of them."""
-        return f"notify/{self.namespace}/{self.config}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +37,6 @@ class Places:
     skills: str | None = None
     state: str | None = None
     store: str | None = None
-    namespace: str = NAMESPACE
     dbus: bool | None = None
 
 
@@ -62,7 +48,9 @@ def cron_settings(given: Places, environment: Mapping[str, str]) -> CronSettings
     """
     home = Path(environment.get("HOME") or Path.home())
     # Where the daemon's documents have them: ~/.config/aa-workflow.
-    base = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
+    xdg = Path(environment.get("XDG_CONFIG_HOME", ""))
+    # The XDG rules: what is not absolute is to be ignored.
+    base = xdg if xdg.is_absolute() else home / ".config"
     state = Path(given.state).expanduser().absolute() if given.state else base / "aa-workflow"
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -76,7 +64,6 @@ def cron_settings(given: Places, environment: Mapping[str, str]) -> CronSettings
         state=state,
         store=store_path(given.store, environment),
         lock=_lock_path(config, state, environment),
-        namespace=given.namespace,
         dbus=given.dbus,
     )
 

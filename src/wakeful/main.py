@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
 from functools import partial
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from wakeful import __version__
@@ -18,6 +19,7 @@ from wakeful.core.errors import WakefulError
 from wakeful.faces.cli.agent_options import AgentOptions
 from wakeful.faces.cli.app import build
 from wakeful.faces.cli.calls import EXIT_CODES, FAILURE, OK, USAGE
+from wakeful.faces.cli.cron_doors import CronDoors
 from wakeful.faces.cli.doors import Doors, NodeOptions
 from wakeful.faces.cli.scheduler_options import SchedulerOptions
 from wakeful.faces.cli.text import printable
@@ -46,6 +48,7 @@ def main() -> None:
         serve_scheduler=_serve_scheduler,
         run_agent=_run_agent,
         entropy=os.urandom,
+        cron=_cron_doors(),
     )
     cli = build(doors, command)
     try:
@@ -172,6 +175,26 @@ async def _serve_scheduler(options: SchedulerOptions) -> int:
     from wakeful.scheduler_main import serve_scheduler  # noqa: PLC0415
 
     return await serve_scheduler(options)
+
+
+def _cron_doors() -> CronDoors:
+    def door(name: str) -> Any:
+        def lent(*arguments: Any) -> Any:
+            from wakeful import cron_main  # noqa: PLC0415
+
+            return getattr(cron_main, name)(*arguments)
+
+        return lent
+
+    return CronDoors(
+        files=door("settings_of"),
+        read=door("read"),
+        serve=door("serve_cron"),
+        running=door("running"),
+        call=door("call"),
+        run_job=door("run_job"),
+        listing=door("listing"),
+    )
 
 
 async def _run_agent(options: AgentOptions, command: tuple[str, ...]) -> int:

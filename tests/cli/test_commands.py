@@ -55,7 +55,7 @@ def test_the_readme_shows_every_command(wakeful: Command) -> None:
     for group in ("job", "calendar"):
         commands.remove(group)
         commands += [f"{group} {verb}" for verb in re.findall(r"^│ ([a-z]+) ", wakeful(group, "--help").out, re.M)]
-    assert len(commands) == 24
+    assert len(commands) == 26
     assert [command for command in commands if f"wakeful {command}" not in readme] == []
 
 

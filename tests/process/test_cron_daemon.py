@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from support.bus import NAME, PATH, PrivateBus
-from support.processes import WAKEFUL, eventually, spawn, without_secrets
+from support.processes import WAKEFUL, App, eventually, spawn, without_secrets
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +24,23 @@ CLAUDE = """\
     with open({calls!r}, "a") as calls:
         calls.write(json.dumps(sys.argv[1:]) + "\\n")
     print(json.dumps({{"type": "result", "is_error": False, "result": "done\\nWAKEFUL_RESULT: success"}}))
+"""
+TELL = """\
+    name: tell
+    description: Tells what is new
+    inputs:
+      - {name: url, type: string, required: true}
+      - {name: _triggered_items, type: array, default: []}
+      - {name: _triggered_count, type: integer, default: 0}
+    steps:
+      - id: say
+        tool: run_command
+        args: {argv: [printf, "it's %s", "{{ inputs._triggered_items[0].id }}"]}
+      - id: hook
+        tool: http_request
+        args: {method: POST, url: "{{ inputs.url }}", json: {items: "{{ inputs._triggered_count }}", said: "{{ say }}"}}
+    outputs:
+      - {name: said, value: "{{ say }}"}
 """
 SLOW = """\
     import os, pathlib, time
@@ -239,3 +256,46 @@ def test_a_bus_that_must_be_there_and_is_not_is_told_in_a_sentence(desktop: Desk
     err = (desktop.home / "run-0" / "stderr").read_text()
     assert "Traceback" not in err
     assert "session bus" in err.splitlines()[-1]
+
+
+def test_skills_use_what_the_config_gives_them(desktop: Desktop) -> None:
+    app = App()
+    try:
+        (desktop.state / "skills" / "tell.yaml").write_text(textwrap.dedent(TELL))
+        text = json.dumps(
+            {
+                "schedules": {
+                    "execution_mode": "skill_direct",
+                    "skill_programs": ["printf"],
+                    "poll_sources": {
+                        "news": {"type": "command", "command": ["printf", '[{"id": 7}]'], "condition": "any"}
+                    },
+                    "jobs": [
+                        {
+                            "name": "tell",
+                            "skill": "tell",
+                            "inputs": {"url": f"http://127.0.0.1:{app.port}/hook"},
+                            "trigger": "poll",
+                            "poll_interval": "1s",
+                            "condition": "news",
+                            "notify": ["slack"],
+                        }
+                    ],
+                },
+                "notifications": {"slack": {"webhook_url": f"http://127.0.0.1:{app.port}/slack"}},
+            }
+        )
+        (desktop.state / "config.json").write_text(text)
+        desktop.daemon("--no-dbus")
+        (row,) = eventually(rows(desktop, "tell", status="success"), "a run")
+        eventually(lambda: len(app.calls) >= 2, "what it tells")
+        hook, slack = sorted(app.calls, key=lambda call: call.path)
+        assert (hook.path, hook.body) == ("/hook", b'{"items": 1, "said": "it\'s 7"}')
+        assert slack.path == "/slack"
+        assert b"Scheduled Job: tell" in slack.body
+        assert "it's 7" in row["output_preview"]
+        # The condition is looked at again and again; what was dealt with triggers nothing more.
+        assert len(desktop.history("tell")) == 1
+        assert desktop.asked("list")[0]["run_count"] == 1
+    finally:
+        app.close()

@@ -35,7 +35,6 @@ def test_places_are_the_users_wherever_their_folders_are(tmp_path: Path) -> None
     assert settings.lock.parent == run
     other = cron_settings(Places(config="d.json", store=places.store), {**environment, "HOME": str(tmp_path)})
     assert other.lock != settings.lock
-    assert other.queue != settings.queue
 
 
 def test_a_state_folder_that_cannot_be_is_refused_by_its_flag(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from wakeful.faces.cli import agents, calendars, doctor, instants, jobs, scheduler, text, tokens
+from wakeful.faces.cli import agents, calendars, cron, doctor, importing, instants, jobs, scheduler, text, tokens
 from wakeful.faces.cli.calls import USAGE, complain, loop
 from wakeful.faces.cli.doors import Doors, NodeOptions
 
@@ -38,6 +38,8 @@ def build(doors: Doors, command: tuple[str, ...]) -> App:
 
     app.command(jobs.commands(doors))
     app.command(scheduler.commands(doors))
+    app.command(cron.commands(doors))
+    app.command(importing.commands(doors))
     app.command(agents.commands(doors, command))
     app.command(tokens.commands(doors))
     instants.add_to(app, doors)

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from wakeful.faces.cli.agent_options import AgentOptions
+from wakeful.faces.cli.cron_doors import CronDoors
 from wakeful.faces.cli.scheduler_options import SchedulerOptions
 from wakeful.scheduler import Scheduler
 
@@ -71,3 +72,4 @@ class Doors:
     serve_scheduler: Callable[[SchedulerOptions], Awaitable[int]]
     run_agent: Callable[[AgentOptions, tuple[str, ...]], Awaitable[int]]
     entropy: Callable[[int], bytes]
+    cron: CronDoors

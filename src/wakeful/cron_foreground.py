@@ -1,0 +1,106 @@
+"""One cron job, run once: by the daemon if there is one, else in this process, without anything else being run."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from uuid import UUID
+
+from wakeful.core.errors import ErrorCode, WakefulError
+from wakeful.core.job import JobKey
+from wakeful.core.ports import Hold
+from wakeful.core.run import Run, RunState, Unavailable
+from wakeful.cron_config import CronSettings, holder, locked
+from wakeful.cron_parts import Parts
+from wakeful.faces.cron.definitions import NAMESPACE, Place
+from wakeful.node import open_scheduler
+from wakeful.rooms import opened
+from wakeful.scheduler import Scheduler
+
+# How often a run of another process is looked at.
+_LOOK_EVERY_S = 0.1
+# Above every job's own: what is asked for goes first.
+_FIRST = 1_000_000
+# A job that sets no time-out has the sink's.
+_USUAL_TIMEOUT = timedelta(minutes=10)
+_BEYOND_TIMEOUT = timedelta(minutes=1)
+
+
+async def run_once(settings: CronSettings, name: str, environment: Mapping[str, str]) -> Run:
+    """The run, ended, after all attempts that its job allows. Cancelled, it cancels the run.
+
+    Raises:
+        ConfigError: a daemon begins or ends at this very moment.
+        WakefulError: there is no such job; or another run of it is under way, which this one would have to wait for.
+    """
+    if holder(settings.lock) is not None:
+        async with open_scheduler(settings.store) as scheduler:
+            run = await scheduler.run_now(_key(settings, name))
+            return await _followed(scheduler, run)
+    with locked(settings.lock):
+        async with opened(settings.store) as rooms:
+            parts = Parts(settings, rooms.scheduler, environment)
+            # The engine stays still: nothing but this run is taken.
+            await parts.daemon.start(watch=False)
+            try:
+                return await _performed(parts, rooms.scheduler, _key(settings, name))
+            finally:
+                await parts.daemon.stop()
+
+
+def _key(settings: CronSettings, name: str) -> JobKey:
+    return JobKey(NAMESPACE, Place.of(str(settings.config)).owner, name)
+
+
+async def _followed(scheduler: Scheduler, run: UUID) -> Run:
+    try:
+        while not (now := await _there(scheduler, run)).state.ended:  # noqa: ASYNC110 - it ends in another process
+            await asyncio.sleep(_LOOK_EVERY_S)
+    except asyncio.CancelledError:
+        await scheduler.cancel(run)
+        raise
+    return now
+
+
+async def _performed(parts: Parts, scheduler: Scheduler, key: JobKey) -> Run:
+    run = await scheduler.run_now(key)
+    record = await scheduler.get(key)
+    timeout = record.job.timeout if record is not None else None
+    try:
+        await scheduler.prioritise(run, _FIRST)
+        while not (now := await _there(scheduler, run)).state.ended:
+            if now.state is RunState.BLOCKED:
+                raise WakefulError(
+                    ErrorCode.INVALID_JOB, f"another run of {key.name!r} waits; it is the daemon's to end"
+                )
+            wait = (now.run_at or scheduler.now()) - scheduler.now()
+            await asyncio.sleep(max(0.0, wait.total_seconds()))
+            await _attempt(parts, scheduler, now, (timeout or _USUAL_TIMEOUT) + _BEYOND_TIMEOUT)
+    except BaseException:
+        await _forget(scheduler, run)
+        raise
+    return now
+
+
+async def _attempt(parts: Parts, scheduler: Scheduler, run: Run, lease: timedelta) -> None:
+    """One attempt, if the run can be had now."""
+    hold = Hold("wakeful cron", lease, limit=1)
+    for claim in await scheduler.claim(hold, {run.queue: 1}, timedelta(0)):
+        if claim.run.id != run.id:
+            await scheduler.report(claim.run, Unavailable("another run was asked for"), claim.job)
+            continue
+        await scheduler.report(claim.run, await parts.sink.deliver(claim), claim.job)
+
+
+async def _forget(scheduler: Scheduler, run: UUID) -> None:
+    try:
+        await scheduler.cancel(run)
+    except WakefulError as error:
+        if error.code is not ErrorCode.RUN_NOT_FOUND:
+            raise
+
+
+async def _there(scheduler: Scheduler, run: UUID) -> Run:
+    found = await scheduler.run(run)
+    if found is None:
+        raise WakefulError(ErrorCode.RUN_NOT_FOUND, f"run {run} is gone: history is kept for a bounded time")
+    return found

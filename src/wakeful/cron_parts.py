@@ -1,0 +1,219 @@
+"""What a cron daemon performs its jobs with: modes, skills, polls and notices, as its config file sets them up."""
+
+import asyncio
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+import msgspec
+
+from wakeful import zones
+from wakeful.core.ports import Attachment, Claim
+from wakeful.core.redaction import redact
+from wakeful.cron_config import CronSettings
+from wakeful.faces.cron.config_source import Rules
+from wakeful.faces.cron.daemon import CronDaemon
+from wakeful.faces.cron.definitions import Place
+from wakeful.faces.cron.keeping import CronPaths
+from wakeful.scheduler import Scheduler
+from wakeful.skills import Session, SkillEngine, SkillResult, Tools, built_in
+from wakeful.skills.errors import ToolError
+from wakeful.skills.memory import session_log
+from wakeful.targets.claude import ClaudeMode, ClaudeSettings
+from wakeful.targets.claude import read_settings as read_claude
+from wakeful.targets.command import ScriptMode
+from wakeful.targets.cron_sink import CronSink, Polled, Surroundings
+from wakeful.targets.notices import slack
+from wakeful.targets.notices.settings import NotifySettings
+from wakeful.targets.notices.settings import read_settings as read_notify
+from wakeful.targets.notify import NotifySink
+from wakeful.targets.poll import Poller
+from wakeful.targets.poll_source import parse_source, read_source
+from wakeful.targets.sessions import CronSession, Sessions
+from wakeful.targets.skill import SkillMode
+from wakeful.targets.web import Request, ask
+from wakeful.targets.work import Perform
+
+# Skills, scripts and what they start share a desktop's few processors.
+MOST_JOBS = 8
+MOST_NOTICES = 16
+# A skill reads no more than this of an answer.
+ANSWER_LIMIT = 1024 * 1024
+_SEEN = "cron-poll"
+
+
+def rules(skills: SkillEngine, environment: Mapping[str, str]) -> Rules:
+    """What a config file is read by: each section by those who use it."""
+
+    def claude(section: object) -> None:
+        read_claude(section)
+
+    def notifications(section: object) -> None:
+        read_notify(section, environment)
+
+    def poll_source(section: object) -> None:
+        read_source(section)
+
+    def problems(skill: str, inputs: Mapping[str, Any], mode: str) -> Sequence[tuple[str, str]]:
+        # A skill that the CLI runs may be one of the CLI's own: only those that are here can be looked at.
+        return skills.problems(skill, inputs) if mode == "skill_direct" or skill in skills.names() else ()
+
+    checks = {"schedules.claude": claude, "notifications": notifications, "schedules.poll_sources.*": poll_source}
+    return Rules(zones.load_zone, checks, problems)
+
+
+class Parts:
+    """The daemon of one config file, and the sinks of its queues."""
+
+    def __init__(self, settings: CronSettings, scheduler: Scheduler, environment: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._scheduler = scheduler
+        self._environment = environment
+        self._memory = settings.state / "memory"
+        self._notifications: tuple[Mapping[str, Any], NotifySettings] = {}, NotifySettings()
+        self._skills = SkillEngine(settings.skills, built_in(self._tools()))
+        self._poller = Poller(_Seen(scheduler), environment, withheld=self._withheld)
+        self.place = Place.of(str(settings.config))
+        paths = CronPaths.beside(settings.config, settings.state)
+        self.daemon = CronDaemon(scheduler, paths, rules(self._skills, environment), self._attach)
+        self.sink = self._cron_sink()
+
+    def _attach(self) -> Sequence[Attachment]:
+        notices = NotifySink(self._notify_settings, self._memory / "state" / "notifications.yaml")
+        attach = self._scheduler.attach
+        return attach(self.place.queue, self.sink, MOST_JOBS), attach(self.place.notices, notices, MOST_NOTICES)
+
+    def _cron_sink(self) -> CronSink:
+        modes: dict[str, Perform] = {
+            "claude_cli": ClaudeMode(self._claude_settings, self._environment, self._withheld),
+            "skill_direct": SkillMode(self._run_skill),
+            "python_script": ScriptMode(self._settings.scripts, self._environment, self._withheld),
+        }
+        around = Surroundings(
+            self._scheduler.now,
+            enabled=self.daemon.enabled_now,
+            zone=_zone_of,
+            poll=self._poll,
+            log_run=self._log_run,
+            redact=lambda text: redact(text, self._notify_settings().secrets()),
+        )
+        return CronSink(modes, Sessions(self._settings.state / "cron_logs"), around)
+
+    # ── what the config file says ──
+
+    def _claude_settings(self) -> ClaudeSettings:
+        config = self.daemon.config
+        return read_claude(None if config is None else config.claude)
+
+    def _notify_settings(self) -> NotifySettings:
+        config = self.daemon.config
+        section = {} if config is None else config.notifications
+        # A text is looked through for these secrets again and again.
+        if section is not self._notifications[0]:
+            self._notifications = section, read_notify(section, self._environment)
+        return self._notifications[1]
+
+    def _withheld(self) -> Sequence[str]:
+        """The variables that hold the secrets of notices: no job's business."""
+        config = self.daemon.config
+        sections = () if config is None else config.notifications.values()
+        return [
+            name
+            for section in sections
+            if isinstance(section, Mapping)
+            for key, name in section.items()
+            if key.endswith("_env") and isinstance(name, str)
+        ]
+
+    # ── skills ──
+
+    def _tools(self) -> Tools:
+        return Tools(
+            send=self._send_to_slack,
+            fetch=_fetch,
+            memory=self._memory,
+            now=self._local_now,
+            programs=_Programs(self),
+            environment={"PATH": self._environment.get("PATH", "")},
+        )
+
+    async def _run_skill(self, name: str, inputs: Mapping[str, Any], session: CronSession) -> SkillResult:
+        known = Session(session.session_id, session.source, session.job_name, session.persona, session.scheduled_at)
+        return await self._skills.run(name, inputs, known)
+
+    async def _send_to_slack(self, channel: str, text: str) -> None:
+        settings = self._notify_settings()
+        if settings.slack is None:
+            raise ToolError("there is no Slack to send to: config.json has no notifications.slack")
+        try:
+            await slack.post(settings.slack, text, channel)
+        except slack.SlackError as error:
+            raise ToolError(str(error)) from None
+
+    async def _log_run(self, action: str, details: str) -> None:
+        await asyncio.to_thread(session_log, self._memory, action, details, self._local_now())
+
+    def _local_now(self) -> datetime:
+        config = self.daemon.config
+        zone = None if config is None else zones.load_zone(config.timezone)
+        return self._scheduler.now().astimezone(zone or UTC)
+
+    # ── polls ──
+
+    async def _poll(self, claim: Claim) -> Polled:
+        now = self._scheduler.now().astimezone(_zone_of(claim))
+        job = f"{claim.job.key.owner}/{claim.job.key.name}"
+        found = await self._poller.check(parse_source(claim.job.target.options["poll"]), job, now)
+
+        async def done() -> None:
+            await self._poller.mark(found, job, self._scheduler.now())
+
+        return Polled(found.triggered, found.items, found.count, found.reason, done)
+
+
+def _zone_of(claim: Claim) -> tzinfo:
+    """The job's zone; that of a single instant has nothing to do with when it is."""
+    return zones.load_zone(claim.job.schedule.given.zone or "UTC") or UTC
+
+
+class _Programs(Collection[str]):
+    """The programs that skills may start, as the config file has them now."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def _now(self) -> tuple[str, ...]:
+        config = self._parts.daemon.config
+        return () if config is None else config.skill_programs
+
+    def __contains__(self, program: object) -> bool:
+        return program in self._now()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._now())
+
+    def __len__(self) -> int:
+        return len(self._now())
+
+
+class _Seen:
+    """What poll jobs have dealt with, beside the jobs in the store."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    async def load(self, job: str) -> Mapping[str, str]:
+        """What was saved last."""
+        record = await self._scheduler.documents.get(_SEEN, job)
+        return {} if record is None else msgspec.json.decode(record.value, type=dict[str, str])
+
+    async def save(self, job: str, seen: Mapping[str, str]) -> None:
+        """Keeps this in its place."""
+        await self._scheduler.documents.put(_SEEN, job, msgspec.json.encode(seen).decode())
+
+
+async def _fetch(
+    method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+) -> tuple[int, Mapping[str, str], bytes]:
+    answer = await ask(Request(url, method, headers, body), timeout_s, ANSWER_LIMIT)
+    return answer.status, {}, answer.body
