@@ -13,8 +13,9 @@ from typing import Any
 
 from wakeful.clock import SystemClock
 from wakeful.faces.cron.config_file import FILE_LIMIT, ConfigFileError
-from wakeful.faces.cron.files import Seen, lock_path, look, write
+from wakeful.faces.cron.files import Seen, look
 from wakeful.faces.cron.switches import Switch, read_switches, with_switch
+from wakeful.files import lock_path, write
 
 __all__ = ["StateManager", "state"]
 

@@ -2,14 +2,14 @@
 
 import fcntl
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from wakeful.files import write
 
 MOST_ENTRIES = 5000
 LONGEST_ACTION = 1000
@@ -46,7 +46,7 @@ def session_log(folder: Path, action: str, details: Any, now: datetime) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         day = _day(path, f"{now:%Y-%m-%d}")
         day["entries"] = [*day["entries"], entry][-MOST_ENTRIES:]
-        _replace(path, yaml.dump(day, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+        write(path, yaml.dump(day, Dumper=_Dumper, sort_keys=False, allow_unicode=True).encode())
     return path
 
 
@@ -77,26 +77,6 @@ def _details(details: Any) -> Any:
 def _cut(text: str, limit: int) -> str:
     whole = text.encode("utf-8", "replace").decode("utf-8")
     return whole if len(whole) <= limit else whole[: limit - 1] + "…"
-
-
-def _replace(path: Path, text: str) -> None:
-    """Nobody ever sees half of it, not even after a crash."""
-    new = path.with_name(f".{path.name}.new")
-    try:
-        with open(new, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            new.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def entry_of(args: Mapping[str, Any]) -> tuple[str, Any]:

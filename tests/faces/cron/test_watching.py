@@ -12,8 +12,9 @@ import pytest
 
 from faces.cron.real import running
 from wakeful.faces.cron.config_source import ConfigSource, Rules
-from wakeful.faces.cron.files import locked, look, write
+from wakeful.faces.cron.files import locked, look
 from wakeful.faces.cron.watching import FileWatch
+from wakeful.files import write
 from wakeful.zones import load_zone
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

@@ -120,7 +120,7 @@ def _content(path: Path) -> str | None:
 
 
 def _install(path: Path, content: str, *, force: bool) -> int:
-    from wakeful.faces.cron.files import write  # noqa: PLC0415 - few commands need it
+    from wakeful.files import write  # noqa: PLC0415 - few commands need it
 
     try:
         before = _content(path)

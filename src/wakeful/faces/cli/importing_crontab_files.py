@@ -142,7 +142,7 @@ class _Scripts:
 
     def write(self) -> None:
         """Writes those that are not there yet."""
-        from wakeful.faces.cron.files import write  # noqa: PLC0415 - few commands need it
+        from wakeful.files import write  # noqa: PLC0415 - few commands need it
 
         for job in self.jobs:
             if self._there(job) != job.content:

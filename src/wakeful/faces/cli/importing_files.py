@@ -9,8 +9,9 @@ from typing import Any
 
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.faces.cron.config_file import FILE_LIMIT, ConfigFileError, decode_object
-from wakeful.faces.cron.files import locked, look, write
+from wakeful.faces.cron.files import locked, look
 from wakeful.faces.cron.settings import with_section
+from wakeful.files import write
 
 # Gets the sections of the file, {} for a new one, and gives those that are to be others.
 Edit = Callable[[Mapping[str, Any]], Mapping[str, Any]]

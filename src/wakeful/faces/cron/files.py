@@ -5,11 +5,13 @@ import fcntl
 import os
 import stat
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+
+from wakeful.files import lock_path
 
 _MOST_TRIES = 5
 _LOOK_AGAIN_S = 0.02
@@ -65,49 +67,6 @@ def _read(path: Path, descriptor: int, limit: int) -> Seen:
 
 def _stamp(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size
-
-
-def write(path: Path, content: bytes) -> None:
-    """Puts a whole new file in the place of the one at ``path``, or of what that is a link to; durable on return.
-
-    Who reads it meanwhile gets the old one or the new one. Its permissions stay; those of a new file are its owner's.
-
-    Raises:
-        OSError: it can't be written.
-    """
-    target = Path(os.path.realpath(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # What a process left behind that was killed while it wrote is written over.
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            with suppress(FileNotFoundError):
-                os.fchmod(descriptor, stat.S_IMODE(target.stat().st_mode))
-            with open(descriptor, "wb", closefd=False) as file:
-                file.write(content)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def lock_path(path: Path) -> Path:
-    """The file beside ``path`` that whoever changes ``path`` holds a ``flock`` on."""
-    return path.with_name(path.name + ".lock")
 
 
 @asynccontextmanager

@@ -9,8 +9,9 @@ from typing import Any
 from wakeful.core.redaction import MARK, redact
 from wakeful.faces.cron.config_file import FILE_LIMIT, decode_object
 from wakeful.faces.cron.config_source import ConfigSource
-from wakeful.faces.cron.files import locked, look, write
+from wakeful.faces.cron.files import locked, look
 from wakeful.faces.cron.forms import shown
+from wakeful.files import write
 
 READABLE = ("schedules", "notifications")
 WRITABLE = frozenset({"schedules"})

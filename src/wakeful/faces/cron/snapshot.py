@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
-from wakeful.faces.cron.files import write
 from wakeful.faces.cron.history import Row
+from wakeful.files import write
 
 log = logging.getLogger("wakeful.cron")
 

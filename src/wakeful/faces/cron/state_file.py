@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from wakeful.faces.cron.config_file import FILE_LIMIT, ConfigFileError
-from wakeful.faces.cron.files import Seen, locked, look, write
+from wakeful.faces.cron.files import Seen, locked, look
 from wakeful.faces.cron.switches import Switch, Switches, read_switches, with_switch
+from wakeful.files import write
 
 log = logging.getLogger("wakeful.cron")
 

@@ -3,15 +3,15 @@
 import asyncio
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from wakeful.core.run import Failed, Outcome, Succeeded
+from wakeful.files import lock_path, write
 from wakeful.targets.notices.message import Message
 
 MESSAGE_LIMIT = 500
@@ -53,14 +53,15 @@ def _add(file: Path, entry: dict[str, Any]) -> None:
     with _locked(file):
         entries = _read(file)
         if not any(each.get("id") == entry["id"] for each in entries):
-            _write(file, {"notifications": [*entries, entry][-KEPT:]})
+            content = {"notifications": [*entries, entry][-KEPT:]}
+            write(file, yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=1000).encode())
 
 
 @contextmanager
 def _locked(file: Path) -> Iterator[None]:
     """The lock is a file beside: the one that is written is another after each writing."""
     # Nobody else need read it.
-    handle = os.open(file.with_name(file.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = os.open(lock_path(file), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,19 +84,3 @@ def _read(file: Path) -> list[dict[str, Any]]:
         pass
     os.replace(file, file.with_name(file.name + ".broken"))
     return []
-
-
-def _write(file: Path, content: dict[str, Any]) -> None:
-    """Whoever reads sees the old file or the new one."""
-    text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=1000)
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(name, file)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
