@@ -234,6 +234,19 @@ async def test_a_timeout_around_it_leaves_nobody_either(tag: str) -> None:
     assert left(tag) == []
 
 
+@pytest.mark.parametrize("asked", [False, True], ids=["while it runs", "while it is being ended"])
+def test_nobody_is_left_when_the_loop_itself_ends(tag: str, asked: bool) -> None:
+    async def main() -> "asyncio.Task[Ended]":
+        child = await begun(tag, restless(tag, "ignore", "setsid", "daemon", "bare", "ready"), Limits(grace_s=30))
+        if asked:
+            child.cancel()
+            await asyncio.sleep(0.05)
+        return child
+
+    assert asyncio.run(main()).cancelled()
+    assert left(tag) == []
+
+
 async def test_a_child_may_end_by_itself_when_it_is_asked_to() -> None:
     line = "exec 2> /dev/null; trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01; done"
     ended = await shell(line, limits=Limits(timeout_s=1, grace_s=20))

@@ -5,7 +5,6 @@ import errno
 import itertools
 import logging
 import os
-import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +30,7 @@ _PATIENT_LOOKS = 50
 _PASSING = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETXTBSY})
 _KERNEL_THREAD = 0x00200000
 
+_MARK = f"{MARK}=".encode()
 _numbers = itertools.count(1)
 
 
@@ -138,7 +138,7 @@ class _Life:
     ) -> Ended:
         name = f"{os.getpid()}.{_start_of(os.getpid())}.{next(_numbers)}"
         # A child of a child belongs to both.
-        marks = f"{environment[MARK]}/{name}" if MARK in environment else name
+        marks = f"{environment.get(MARK, '')}/{name}/"
         loop = asyncio.get_running_loop()
         try:
             transport, streams = await loop.subprocess_exec(
@@ -157,9 +157,9 @@ class _Life:
             streams.feed(stdin)
             timed_out = await self._until_over(streams, family)
             await asyncio.wait([streams.silent], timeout=_REST_S)
-        except asyncio.CancelledError:
-            # The loop itself ends: there is no time for anything else.
-            family.kill()
+        except BaseException:
+            # Above all when the loop itself ends: there is no time for anything else.
+            any(family.kill() == (0, False) for _ in range(_PATIENT_LOOKS))
             raise
         finally:
             streams.close()
@@ -303,7 +303,7 @@ class _Family:
     def __init__(self, leader: int, name: str) -> None:
         self._leader = leader
         self._start = _start_of(leader)
-        self._mark = re.compile(rb"(?:^|\0)%b=(?:[^\0]*/)?%b(?:/|\0|$)" % (MARK.encode(), re.escape(name.encode())))
+        self._name = f"/{name}/".encode()
         self._known: set[tuple[int, int]] = set()
         # Once its session is empty, another may be given its number.
         self._has_session = True
@@ -352,7 +352,7 @@ class _Family:
         with suppress(OSError):
             environment = Path(f"/proc/{pid}/environ").read_bytes()
             if environment or Path(f"/proc/{pid}/cmdline").read_bytes():
-                return self._mark.search(environment) is not None
+                return any(each.startswith(_MARK) and self._name in each for each in environment.split(b"\0"))
             return None
         return False
 
