@@ -56,6 +56,7 @@ class Desktop:
     home: Path
     bus: PrivateBus
     started: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
+    asking: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.state = self.home / ".config" / "aa-workflow"
@@ -107,7 +108,7 @@ class Desktop:
         return [row for row in rows if row["job"] == name and wanted.items() <= row.items()]
 
     def close(self) -> None:
-        for process in self.started:
+        for process in self.started + self.asking:
             if process.poll() is None:
                 process.kill()
             process.wait(10)
@@ -188,7 +189,8 @@ def test_after_a_kill_what_was_cut_off_runs_again_and_a_failure_keeps_its_retry(
     first = desktop.daemon()
     assert desktop.asked("list")[0]["name"] == "slow"
     for name in ("slow", "important_job"):
-        subprocess.Popen([WAKEFUL, "cron", "run", name], env=desktop.environment, stderr=subprocess.DEVNULL).poll()
+        asking = subprocess.Popen([WAKEFUL, "cron", "run", name], env=desktop.environment, stderr=subprocess.DEVNULL)
+        desktop.asking.append(asking)
     began = desktop.state / "scripts" / "began"
     eventually(began.exists, "the slow script")
     pid = int(began.read_text() or eventually(began.read_text, "its number"))
