@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -13,7 +14,8 @@ import pytest
 
 from support.processes import alive, eventually
 from targets.cron.commands import PATH, a_tag, left, resident_kib, restless
-from wakeful.children import MARK, Ended, Limits, NotStartedError, run_child
+from wakeful.children import Ended, Limits, NotStartedError, run_child
+from wakeful.process_tree import MARK, end_orphans
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -303,3 +305,33 @@ async def test_children_leave_no_descriptors_and_no_zombies(tag: str) -> None:
     assert len(os.listdir("/proc/self/fd")) <= before
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+async def test_what_a_killed_process_left_is_ended_by_the_next_and_nothing_else(tmp_path: Path) -> None:
+    code = (
+        "import asyncio, os, sys; from wakeful.children import run_child; "
+        "asyncio.run(run_child(['sleep', '60'], {**os.environ, 'WAKEFUL_JOB': 'slow'}))"
+    )
+    parents = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    try:
+        sleepers = [eventually(lambda parent=parent: _children_of(parent.pid), "the child") for parent in parents]
+        parents[0].kill()
+        parents[0].wait(10)
+        assert alive(sleepers[0][0])
+        end_orphans("WAKEFUL_JOB")
+        eventually(lambda: not alive(sleepers[0][0]), "the orphan's end")
+        assert alive(sleepers[1][0])
+    finally:
+        for parent in parents:
+            parent.kill()
+            parent.wait(10)
+        end_orphans("WAKEFUL_JOB")
+
+
+def _children_of(pid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (entry / "stat").read_text().rpartition(")")[2].split()[1] == str(pid):
+                found.append(int(entry.name))
+    return found

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
+
+from wakeful.process_tree import MARK, Family, start_of
 
 log = logging.getLogger("wakeful.children")
 
-# Each child finds its own name in this variable, and so does all that it starts: wherever it goes, it can be found.
-MARK = "WAKEFUL_CHILD"
 # Told the stream (1: stdout, 2: stderr) and what came of it, as it comes; must not raise.
 OnOutput = Callable[[int, bytes], None]
 
@@ -28,9 +28,7 @@ _LOOKS = 200
 # So often, whoever might be one of those to kill is waited for.
 _PATIENT_LOOKS = 50
 _PASSING = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETXTBSY})
-_KERNEL_THREAD = 0x00200000
 
-_MARK = f"{MARK}=".encode()
 _numbers = itertools.count(1)
 
 
@@ -136,7 +134,7 @@ class _Life:
     async def run(
         self, argv: Sequence[str], environment: Mapping[str, str], stdin: bytes, cwd: str | Path | None
     ) -> Ended:
-        name = f"{os.getpid()}.{_start_of(os.getpid())}.{next(_numbers)}"
+        name = f"{os.getpid()}.{start_of(os.getpid())}.{next(_numbers)}"
         # A child of a child belongs to both.
         marks = f"{environment.get(MARK, '')}/{name}/"
         loop = asyncio.get_running_loop()
@@ -152,7 +150,7 @@ class _Life:
             raise NotStartedError(argv[0], error.strerror or str(error), error.errno) from error
         except ValueError as error:
             raise NotStartedError(argv[0], str(error)) from error
-        family = _Family(transport.get_pid(), name)
+        family = Family(transport.get_pid(), name)
         try:
             streams.feed(stdin)
             timed_out = await self._until_over(streams, family)
@@ -168,7 +166,7 @@ class _Life:
         code = -signal.SIGKILL if code is None else code
         return Ended(code, out.taken(), err.taken(), timed_out, out.cut, err.cut)
 
-    async def _until_over(self, streams: "_Streams", family: "_Family") -> bool:
+    async def _until_over(self, streams: "_Streams", family: "Family") -> bool:
         """Waits for the end, or brings it about; whether the time-out did."""
         ends = (streams.exited, self._stop)
         await asyncio.wait(ends, timeout=self._limits.timeout_s, return_when=asyncio.FIRST_COMPLETED)
@@ -186,7 +184,7 @@ class _Life:
         return not self._stop.done()
 
 
-async def _extinguish(family: "_Family") -> None:
+async def _extinguish(family: "Family") -> None:
     """Kills until nobody of the family was seen in two looks, one after the other: processes move while one looks."""
     clean = 0
     for number in range(_LOOKS):
@@ -284,116 +282,3 @@ class _Kept:
 
     def _trim(self) -> None:
         del self._bytes[: max(0, len(self._bytes) - self._limit)]
-
-
-class _Process(NamedTuple):
-    """A line of the table of processes; ``start`` (in ticks since boot) tells two of one number apart."""
-
-    pid: int
-    state: str
-    parent: int
-    group: int
-    session: int
-    start: int
-
-
-class _Family:
-    """A child and all that it started: its session, its descendants, and who bears its mark."""
-
-    def __init__(self, leader: int, name: str) -> None:
-        self._leader = leader
-        self._start = _start_of(leader)
-        self._name = f"/{name}/".encode()
-        self._known: set[tuple[int, int]] = set()
-        # Once its session is empty, another may be given its number.
-        self._has_session = True
-
-    def signal_group(self, number: signal.Signals) -> None:
-        """To all that stayed together."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._leader, number)
-
-    def kill(self) -> tuple[int, bool]:
-        """Kills all that can be found; how many there were, and whether there may be more."""
-        members, unsure = self.look()
-        for group in {member.group for member in members}:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, signal.SIGKILL)
-        beyond_reach = 0
-        for member in members:
-            with suppress(ProcessLookupError):
-                try:
-                    os.kill(member.pid, signal.SIGKILL)
-                except PermissionError:
-                    beyond_reach += 1
-        return len(members) - beyond_reach, unsure
-
-    def look(self) -> tuple[list[_Process], bool]:
-        """Who of the family lives, and whether there are others of whom one can't tell now."""
-        young = [each for each in _processes() if each.start >= self._start and each.pid != os.getpid()]
-        living = [each for each in young if each.state not in "ZX"]
-        self._has_session = self._has_session and any(each.session == self._leader for each in young)
-        members: set[int] = set()
-        unsure = False
-        for each in living:
-            marked = self._marked(each.pid)
-            if marked or (each.pid, each.start) in self._known or (self._has_session and each.session == self._leader):
-                members.add(each.pid)
-            unsure = unsure or marked is None
-        while more := _relatives(members, living):
-            members |= more
-        found = [each for each in living if each.pid in members]
-        self._reap(young)
-        self._known.update((each.pid, each.start) for each in found)
-        return found, unsure
-
-    def _marked(self, pid: int) -> bool | None:
-        """Whether a process bears the mark; ``None`` while it changes its program, when it has no environment."""
-        with suppress(OSError):
-            environment = Path(f"/proc/{pid}/environ").read_bytes()
-            if environment or Path(f"/proc/{pid}/cmdline").read_bytes():
-                return any(each.startswith(_MARK) and self._name in each for each in environment.split(b"\0"))
-            return None
-        return False
-
-    def _reap(self, processes: Sequence[_Process]) -> None:
-        """Who starts the first process of a machine or container is given the orphans."""
-        for each in processes:
-            mine = each.parent == os.getpid() and (each.pid, each.start) in self._known
-            if each.state == "Z" and mine and each.pid != self._leader:
-                with suppress(ChildProcessError):
-                    os.waitpid(each.pid, os.WNOHANG)
-
-
-def _relatives(members: set[int], processes: Sequence[_Process]) -> set[int]:
-    """Who shares a session with one of the members, or was started by one."""
-    # A family never has part in the session from which it came; 0 is any session of another world.
-    sessions = {each.session for each in processes if each.pid in members} - {0, os.getsid(0)}
-    return {
-        each.pid
-        for each in processes
-        if each.pid not in members and (each.session in sessions or each.parent in members)
-    }
-
-
-def _processes() -> list[_Process]:
-    """Every process there is, but for the kernel's own; none where there is no such table."""
-    with suppress(OSError):
-        found = (_process(int(name)) for name in os.listdir("/proc") if name.isdigit())
-        return [each for each in found if each is not None]
-    return []
-
-
-def _process(pid: int) -> _Process | None:
-    # The name, in parentheses, may contain anything. See proc(5), /proc/pid/stat.
-    with suppress(OSError, ValueError, IndexError):
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        if not int(fields[6]) & _KERNEL_THREAD:
-            parent, group, session = (int(field) for field in fields[1:4])
-            return _Process(pid, fields[0].decode(), parent, group, session, int(fields[19]))
-    return None
-
-
-def _start_of(pid: int) -> int:
-    process = _process(pid)
-    return 0 if process is None else process.start

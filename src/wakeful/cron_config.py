@@ -24,8 +24,18 @@ class CronSettings:
     skills: Path
     state: Path
     store: Path
-    lock: Path
     dbus: bool | None = None
+
+    @property
+    def lock(self) -> Path:
+        """Beside the store: who asks for this config's jobs finds it whatever his environment lacks."""
+        name = blake2b(os.fsencode(self.config), digest_size=6).hexdigest()
+        return self.store.with_name(f".{self.store.name}.cron-{name}.lock")
+
+    @property
+    def state_lock(self) -> Path:
+        """Two daemons would write each other's switches and snapshots."""
+        return self.state / ".daemon.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +73,18 @@ def cron_settings(given: Places, environment: Mapping[str, str]) -> CronSettings
         skills=_path(given.skills, state / "skills"),
         state=state,
         store=store_path(given.store, environment),
-        lock=_lock_path(config, state, environment),
         dbus=given.dbus,
     )
 
 
 def _path(given: str | None, default: Path) -> Path:
-    return default if given is None else Path(given).expanduser().absolute()
-
-
-def _lock_path(config: Path, state: Path, environment: Mapping[str, str]) -> Path:
-    """A folder of the user's own: in a common one, others could be there first."""
-    runtime = environment.get("XDG_RUNTIME_DIR")
-    name = blake2b(os.fsencode(config), digest_size=6).hexdigest()
-    if runtime and Path(runtime).is_dir():
-        return Path(runtime) / f"wakeful-cron-{name}.lock"
-    return state / f"cron-{name}.lock"
+    """By one name, however its folder is reached; what the last part is a link to may be another file tomorrow."""
+    path = default if given is None else Path(given).expanduser().absolute()
+    return Path(os.path.realpath(path.parent)) / path.name
 
 
 @contextmanager
-def locked(lock: Path) -> Iterator[None]:
+def locked(lock: Path, what: str = "a daemon of this config") -> Iterator[None]:
     """Holds the lock, with this process's id in it; it goes with the process, however that ends.
 
     Raises:
@@ -94,7 +96,7 @@ def locked(lock: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             other = os.read(descriptor, 32).decode("ascii", "replace").strip()
-            raise AlreadyRunningError(f"a daemon of this config runs already, as process {other}") from None
+            raise AlreadyRunningError(f"{what} runs already, as process {other}") from None
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield

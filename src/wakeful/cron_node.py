@@ -15,6 +15,7 @@ from wakeful.faces.cron.bus_connection import BusError
 from wakeful.faces.cron.daemon import CronDaemon
 from wakeful.faces.cron.notify_socket import NotifySocket
 from wakeful.faces.cron.sleep import Sleepers, SleepWatch
+from wakeful.process_tree import end_orphans
 from wakeful.rooms import Rooms, opened
 
 log = logging.getLogger("wakeful.cron")
@@ -33,7 +34,8 @@ async def running_cron(settings: CronSettings, stop: Callable[[], None]) -> Asyn
         WakefulError: the store can't be used.
     """
     systemd = NotifySocket(os.environ, os.getpid())
-    with locked(settings.lock):
+    with locked(settings.lock), locked(settings.state_lock, f"a daemon with the state folder {settings.state}"):
+        end_orphans("WAKEFUL_JOB")
         async with opened(settings.store) as rooms, AsyncExitStack() as stack:
             daemon = Parts(settings, rooms.scheduler, os.environ).daemon
             await daemon.start()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from support.bus import NAME, PATH, PrivateBus
-from support.processes import WAKEFUL, App, eventually, spawn, without_secrets
+from support.processes import WAKEFUL, App, alive, eventually, spawn, without_secrets
 
 pytestmark = pytest.mark.slow
 
@@ -201,7 +201,8 @@ def test_after_a_kill_what_was_cut_off_runs_again_and_a_failure_keeps_its_retry(
 
     desktop.daemon()
     eventually(began.exists, "the slow script, again")
-    os.kill(pid, signal.SIGKILL)
+    # What the killed daemon had left is not done beside it.
+    assert not alive(pid)
     (row,) = eventually(rows(desktop, "important_job", status="failed"), "the last attempt")
     assert row["attempts"] == 2
     second = int(eventually(began.read_text, "its number"))
@@ -245,7 +246,10 @@ def test_one_config_has_one_daemon(desktop: Desktop) -> None:
         [WAKEFUL, "cron", "daemon"], env=desktop.environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert second.returncode == 2
-    assert f"runs already, as process {first.pid}" in second.stderr
+    assert f"a daemon of this config runs already, as process {first.pid}" in second.stderr
+    other = desktop.call("daemon", f"--config={desktop.home}/other.json")
+    assert other.returncode == 2
+    assert f"a daemon with the state folder {desktop.state} runs already" in other.stderr
     assert desktop.call("stop").returncode == 0
     assert first.wait(10) == 0
 

@@ -19,7 +19,8 @@ def test_every_place_has_its_default(tmp_path: Path) -> None:
         state / "scripts",
         state / "skills",
     )
-    assert settings.lock.parent == settings.state == state
+    assert settings.state == state
+    assert settings.lock.parent == tmp_path
     assert settings.store == tmp_path / "w.db"
     assert state.stat().st_mode & 0o077 == 0
 
@@ -32,7 +33,7 @@ def test_places_are_the_users_wherever_their_folders_are(tmp_path: Path) -> None
     settings = cron_settings(places, {**environment, "HOME": str(tmp_path)})
     assert settings.state == config / "aa-workflow"
     assert settings.config == Path.cwd() / "c.json"
-    assert settings.lock.parent == run
+    assert settings.lock.parent == tmp_path
     other = cron_settings(Places(config="d.json", store=places.store), {**environment, "HOME": str(tmp_path)})
     assert other.lock != settings.lock
 
@@ -74,3 +75,13 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic"), locked(lock):
         pass
     assert other.read_text() == "precious"
+
+
+def test_the_lock_is_found_without_a_runtime_folder_and_by_any_way_to_the_config(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    store = f"sqlite:///{tmp_path}/w.db"
+    one = cron_settings(Places(config=str(tmp_path / "real" / "c.json"), store=store), {"HOME": str(tmp_path)})
+    environment = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / "real")}
+    other = cron_settings(Places(config=str(tmp_path / "link" / "c.json"), store=store), environment)
+    assert (one.config, one.lock) == (other.config, other.lock)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from wakeful.children import MARK, Ended, Limits, NotStartedError
+from wakeful.children import Ended, Limits, NotStartedError
 from wakeful.core.ports import Claim
+from wakeful.process_tree import MARK
 from wakeful.targets.failures import Failure
 from wakeful.targets.sessions import CronSession
 

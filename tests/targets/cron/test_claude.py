@@ -11,7 +11,7 @@ import pytest
 from support.processes import eventually
 from targets.cron.commands import PATH, FakeClaude, left, restless
 from targets.cron.jobs import NINE, RUN, cron_claim, work
-from wakeful.children import MARK
+from wakeful.process_tree import MARK
 from wakeful.targets.claude import ClaudeMode, ClaudeSettings, read_settings
 from wakeful.targets.failures import Failure
 from wakeful.targets.work import Performed
