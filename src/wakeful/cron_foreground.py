@@ -1,8 +1,10 @@
 """One cron job, run once: by the daemon if there is one, else in this process, without anything else being run."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 from wakeful.core.errors import ErrorCode, WakefulError
@@ -16,8 +18,12 @@ from wakeful.node import open_scheduler
 from wakeful.rooms import opened
 from wakeful.scheduler import Scheduler
 
+log = logging.getLogger("wakeful.cron")
+
 # How often a run of another process is looked at.
 _LOOK_EVERY_S = 0.1
+# A daemon that is started anew is there again after so many looks.
+_ALONE = 100
 # Above every job's own: what is asked for goes first.
 _FIRST = 1_000_000
 # A job that sets no time-out has the sink's.
@@ -35,7 +41,7 @@ async def run_once(settings: CronSettings, name: str, environment: Mapping[str, 
     if holder(settings.lock) is not None:
         async with open_scheduler(settings.store) as scheduler:
             run = await scheduler.run_now(_key(settings, name))
-            return await _followed(scheduler, run)
+            return await _followed(scheduler, run, settings.lock)
     with locked(settings.lock):
         async with opened(settings.store) as rooms:
             parts = Parts(settings, rooms.scheduler, environment)
@@ -51,10 +57,15 @@ def _key(settings: CronSettings, name: str) -> JobKey:
     return JobKey(NAMESPACE, Place.of(str(settings.config)).owner, name)
 
 
-async def _followed(scheduler: Scheduler, run: UUID) -> Run:
+async def _followed(scheduler: Scheduler, run: UUID, lock: Path) -> Run:
+    alone = 0
     try:
-        while not (now := await _there(scheduler, run)).state.ended:  # noqa: ASYNC110 - it ends in another process
+        while not (now := await _there(scheduler, run)).state.ended:
             await asyncio.sleep(_LOOK_EVERY_S)
+            alone = alone + 1 if holder(lock) is None else 0
+            if alone > _ALONE:
+                why = f"the daemon ended: the next one performs run {run.hex}"
+                raise WakefulError(ErrorCode.STORE_UNAVAILABLE, why)
     except asyncio.CancelledError:
         await scheduler.cancel(run)
         raise
@@ -73,11 +84,14 @@ async def _performed(parts: Parts, scheduler: Scheduler, key: JobKey) -> Run:
                     ErrorCode.INVALID_JOB, f"another run of {key.name!r} waits; it is the daemon's to end"
                 )
             wait = (now.run_at or scheduler.now()) - scheduler.now()
-            await asyncio.sleep(max(0.0, wait.total_seconds()))
+            await asyncio.sleep(max(_LOOK_EVERY_S if now.attempt else 0.0, wait.total_seconds()))
             await _attempt(parts, scheduler, now, (timeout or _USUAL_TIMEOUT) + _BEYOND_TIMEOUT)
     except BaseException:
         await _forget(scheduler, run)
         raise
+    if record is not None and record.job.notify is not None:
+        targets = ", ".join(record.job.notify.targets)
+        log.info("%s is told of it by the next daemon, if that runs within the hour", targets)
     return now
 
 

@@ -108,7 +108,7 @@ async def run_job(options: CronOptions, name: str) -> int:
 def _show(name: str, run: Run) -> None:
     result: Mapping[str, Any] = {} if run.result is None else msgspec.json.decode(run.result)
     if output := str(result.get("output", "")):
-        print(printable(output.rstrip("\n")))
+        print("\n".join(printable(line) for line in output.splitlines()))
     error = run.errors[-1]["error"] if run.errors else run.reason
     why = "" if run.state is RunState.SUCCEEDED or error is None else f": {error}"
     session = f", session {result['session_id']}" if "session_id" in result else ""

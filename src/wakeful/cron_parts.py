@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -75,7 +76,8 @@ class Parts:
         self._poller = Poller(_Seen(scheduler), environment, withheld=self._withheld)
         self.place = Place.of(str(settings.config))
         paths = CronPaths.beside(settings.config, settings.state)
-        self.daemon = CronDaemon(scheduler, paths, rules(self._skills, environment), self._attach)
+        read_by = replace(rules(self._skills, environment), clean=self._clean)
+        self.daemon = CronDaemon(scheduler, paths, read_by, self._attach)
         self.sink = self._cron_sink()
 
     def _attach(self) -> Sequence[Attachment]:
@@ -95,7 +97,7 @@ class Parts:
             zone=_zone_of,
             poll=self._poll,
             log_run=self._log_run,
-            redact=lambda text: redact(text, self._notify_settings().secrets()),
+            redact=self._clean,
         )
         return CronSink(modes, Sessions(self._settings.state / "cron_logs"), around)
 
@@ -112,6 +114,9 @@ class Parts:
         if section is not self._notifications[0]:
             self._notifications = section, read_notify(section, self._environment)
         return self._notifications[1]
+
+    def _clean(self, text: str) -> str:
+        return redact(text, self._notify_settings().secrets())
 
     def _withheld(self) -> Sequence[str]:
         """The variables that hold the secrets of notices: no job's business."""

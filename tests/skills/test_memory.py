@@ -69,6 +69,7 @@ def test_a_file_that_is_none_is_left_as_it_is(tmp_path: Path, text: str) -> None
 
 def test_entries_and_their_texts_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(memory, "_LONG_DAY", 0)
     for number in range(5):
         session_log(tmp_path, f"{number}" + "x" * 2000, "y" * 20_000, NOW)
     session_log(tmp_path, "\ud800", {"a": "z" * 20_000}, NOW)
@@ -76,6 +77,24 @@ def test_entries_and_their_texts_are_bounded(tmp_path: Path, monkeypatch: pytest
     assert [entry["action"][:2] for entry in entries] == ["3x", "4x", "?"]
     assert {len(entry["action"]) for entry in entries[:2]} == {1000}
     assert {len(entry["details"]) for entry in entries} == {16 * 1024}
+
+
+def test_a_long_day_grows_at_its_end_until_it_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_SHORT_DAY", 100)
+    path = session_log(tmp_path, "first: 'one'", {"a": [1, "ö\n- x"]}, NOW)
+    session_log(tmp_path, "second", "by\nlines", NOW)
+    inode = path.stat().st_ino
+    for number in range(50):
+        session_log(tmp_path, f"{number}", "- entries:\n", NOW)
+    assert path.stat().st_ino == inode
+    entries = day(tmp_path)["entries"]
+    assert [entry["action"] for entry in entries] == ["first: 'one'", "second", *map(str, range(50))]
+    assert entries[0]["details"] == {"a": [1, "ö\n- x"]}
+    assert {entry["details"] for entry in entries[2:]} == {"- entries:\n"}
+    # What somebody else wrote in another form is written anew.
+    path.write_text("entries:\n  - {time: '1', action: indented}\ndate: '2026'\n" + "#" * 200 + "\n")
+    session_log(tmp_path, "after", None, NOW)
+    assert [entry["action"] for entry in day(tmp_path)["entries"]] == ["indented", "after"]
 
 
 def _write(folder: str, who: int) -> None:

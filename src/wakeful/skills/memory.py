@@ -2,7 +2,9 @@
 
 import fcntl
 import json
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,12 @@ MOST_ENTRIES = 5000
 LONGEST_ACTION = 1000
 LONGEST_DETAILS = 16 * 1024
 LARGEST_DAY = 16 * 1024 * 1024
+# Up to this a day is written anew with each entry, which nobody ever sees half of.
+_SHORT_DAY = 64 * 1024
+# Above this it is cut down to the newest entries.
+_LONG_DAY = 4 * 1024 * 1024
+# An entry is shorter.
+_TAIL = 64 * 1024
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -36,18 +44,43 @@ def session_log(folder: Path, action: str, details: Any, now: datetime) -> Path:
         ValueError: the day's file is there, and is none.
     """
     sessions = folder / "sessions"
-    sessions.mkdir(parents=True, exist_ok=True)
+    sessions.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = sessions / f"{now:%Y-%m-%d}.yaml"
     entry: dict[str, Any] = {"time": f"{now:%H:%M:%S}", "action": _cut(action, LONGEST_ACTION)}
     if details not in (None, "", [], {}):
         entry["details"] = _details(details)
     # Held as long as this is open; it stays, since whoever waits for it holds it open already.
-    with open(sessions / f".{path.name}.lock", "a", encoding="ascii") as lock:
+    with open(sessions / f".{path.name}.lock", "a", encoding="ascii", opener=_own) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if _append(path, entry):
+            return path
         day = _day(path, f"{now:%Y-%m-%d}")
         day["entries"] = [*day["entries"], entry][-MOST_ENTRIES:]
         write(path, yaml.dump(day, Dumper=_Dumper, sort_keys=False, allow_unicode=True).encode())
     return path
+
+
+def _own(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def _append(path: Path, entry: dict[str, Any]) -> bool:
+    """Adds the entry at the end of a file that is neither short nor too long, if entries are what it ends with.
+
+    To read a day and write it anew for each entry would take longer and longer.
+    """
+    with suppress(FileNotFoundError), open(path, "r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _TAIL))
+        tail = file.read()
+        tops = [line for line in tail.split(b"\n") if line[:1] not in (b"", b" ")]
+        if not _SHORT_DAY < size < _LONG_DAY or not tail.endswith(b"\n") or not tops or not tops[-1].startswith(b"- "):
+            return False
+        file.write(yaml.dump([entry], Dumper=_Dumper, sort_keys=False, allow_unicode=True).encode())
+        file.flush()
+        os.fsync(file.fileno())
+        return True
+    return False
 
 
 def _day(path: Path, date: str) -> dict[str, Any]:

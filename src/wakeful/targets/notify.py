@@ -1,5 +1,6 @@
 """People are told of a run: the target is where, such as ``slack:#ops``, ``email`` or ``desktop``."""
 
+import asyncio
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,8 @@ class NotifySink:
     ) -> None:
         self._settings = settings
         self._memory_file = memory_file
+        # One after the other: who is refused the file's lock would only ask again and again.
+        self._memory_turn = asyncio.Lock()
         self._desktop_address = desktop_address
         self._tls = tls
 
@@ -64,7 +67,8 @@ class NotifySink:
     async def _send(self, address: str, message: Message, settings: NotifySettings) -> Outcome:
         kind, to = _parsed(address)
         if kind == "memory":
-            return await memory.send(self._memory_file, message)
+            async with self._memory_turn:
+                return await memory.send(self._memory_file, message)
         if kind == "desktop":
             return await desktop.send(message, self._desktop_address)
         if kind == "slack" and settings.slack is not None:

@@ -234,3 +234,30 @@ async def test_c2_6_a_poll_job_comes_to_the_sink_with_its_source(here: Any, job:
     assert here.names() == ["a", "a"]
     assert json.loads(here.delivered[0].claim.job.target.options["poll"]) == source
     assert (await here.row("a"))["trigger"] == "poll"
+
+
+async def test_after_a_restart_beside_a_broken_file_the_notices_settings_are_those_of_before(
+    here: Any, job: Any
+) -> None:
+    slack = {"slack": {"token_env": "SLACK_TOKEN", "channel": "#ops"}}
+    here.config.write_text(json.dumps({"schedules": {"jobs": [job("tick")]}, "notifications": slack}))
+    assert (await here.daemon.reload_config())["success"]
+    here.write_text('{"notific')
+    await here.restart()
+    assert here.daemon.config.notifications == slack
+    assert list(here.daemon.config.jobs) == ["tick"]
+
+
+async def test_a_job_that_may_run_only_once_says_so(here: Any, job: Any) -> None:
+    await here.load(job("tick", at_most_once=True, retry={"max_attempts": 3}))
+    record = await here.record()
+    assert record.job.at_most_once
+    assert record.job.retry.max_retries == 0
+
+
+async def test_an_instant_that_is_to_come_is_no_past_one(asleep: Any, job: Any) -> None:
+    asleep.write(job("once", None, at="2027-03-14T09:00:00"), job("gone", None, at="2020-03-14T09:00:00"))
+    await asleep.daemon.look()
+    rows = {row["name"]: row["status"] for row in await asleep.daemon.list_jobs()}
+    assert rows["once"] == "pending"
+    assert rows["gone"] != "pending"

@@ -1,6 +1,7 @@
 """What programs may read and change of the config file (B3.36, B3.37, S3.49, S3.50)."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -165,3 +166,11 @@ def test_a_section_is_put_into_any_object(root: dict[str, Any], section: str, va
 def test_what_is_no_object_is_refused(text: str) -> None:
     with pytest.raises(ConfigFileError):
         with_section(text, "a", 1)
+
+
+async def test_b3_36_a_known_secret_is_covered_wherever_it_stands(there: Any) -> None:
+    there.rules = replace(there.rules, clean=lambda text: text.replace("0 9 * * *", MARK))
+    there.habits()
+    await there.start()
+    assert await there.daemon.get_config("schedules", "jobs.0.cron") == MARK
+    assert (await there.daemon.get_config("schedules"))["jobs"][0]["cron"] == MARK

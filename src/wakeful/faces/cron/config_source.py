@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from wakeful.core.recurrence import Zones
+from wakeful.core.redaction import redact
 from wakeful.faces.cron.config_file import (
     FILE_LIMIT,
     Check,
@@ -30,11 +31,15 @@ _LOOK_AGAIN = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a config file is read by: zone data, and the checks of those who use its sections (see ``Reading``)."""
+    """What a config file is read by: zone data, and the checks of those who use its sections (see ``Reading``).
+
+    ``clean`` takes secrets out of a text.
+    """
 
     zones: Zones
     checks: Mapping[str, Check] = field(default_factory=dict)
     validate: Validator | None = None
+    clean: Callable[[str], str] = redact
 
 
 class ConfigSource:
@@ -51,10 +56,10 @@ class ConfigSource:
         self._read_at = now()
         self._warned: frozenset[str] = frozenset()
 
-    async def recall(self, schedules: str) -> None:
-        """Uses a section ``schedules`` that was good once, until the file can be read."""
+    async def recall(self, content: str) -> None:
+        """Uses what a file said that was good once, until the file can be read."""
         try:
-            self.config = await asyncio.to_thread(self.read, f'{{"schedules": {schedules}}}'.encode())
+            self.config = await asyncio.to_thread(self.read, content.encode())
         except ConfigFileError as error:
             log.warning("the config that was used last is of no use any more: %s", error)
 
@@ -125,4 +130,5 @@ class ConfigSource:
 
 def remembered(config: CronConfig) -> str:
     """What ``recall`` wants."""
-    return json.dumps(config.schedules, ensure_ascii=False)
+    sections = {"schedules": config.schedules, "notifications": config.notifications}
+    return json.dumps(sections, ensure_ascii=False)

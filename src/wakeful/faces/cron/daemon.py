@@ -70,7 +70,7 @@ class CronDaemon:
         owner = self._keeper.source.place.owner
         self._history = HistoryReader(scheduler, owner, self._zone)
         self._follower = RunFollower(owner, self._listeners, self._keeper.held)
-        self._settings = Settings(self._keeper.source, habits.writable)
+        self._settings = Settings(self._keeper.source, habits.writable, rules.clean)
         self._snapshot = Snapshot(paths.snapshot, self.get_state, habits.write)
         self._watch = FileWatch((paths.config, paths.state), self._look, habits.poll)
         self._attachments: Sequence[Attachment] = ()

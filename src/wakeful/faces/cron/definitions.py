@@ -62,6 +62,7 @@ _KEYS = (
     "overlap",
     "priority",
     "jitter_seconds",
+    "at_most_once",
     "condition",
 )
 
@@ -282,4 +283,5 @@ def _policies(section: Section) -> dict[str, Any]:
         "timeout": timedelta(seconds=section.get("timeout_seconds", number(1, 7 * DAY_S), _TIMEOUT_S)),
         "priority": section.get("priority", integer(1, 10), _PRIORITY),
         "jitter": timedelta(seconds=section.get("jitter_seconds", number(0, DAY_S), 0.0)),
+        "at_most_once": section.get("at_most_once", flag, False),
     }

@@ -60,9 +60,9 @@ class Keeper:
     async def recall(self) -> None:
         """What the files said when another process read them last counts until they can be read."""
         documents, key = self._scheduler.documents, str(self.source.path)
-        schedules, switches = await documents.get(_CONFIG, key), await documents.get(_SWITCHES, key)
-        if schedules is not None:
-            await self.source.recall(schedules.value)
+        content, switches = await documents.get(_CONFIG, key), await documents.get(_SWITCHES, key)
+        if content is not None:
+            await self.source.recall(content.value)
         if switches is not None:
             try:
                 self.state.recall(switches.value.encode())

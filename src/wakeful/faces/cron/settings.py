@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from wakeful.core.redaction import MARK, redact
@@ -26,12 +26,16 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 class Settings:
     """What may be read of the config file, and changed in it: the sections of ``writable``, but no commands.
 
-    ``schedules.claude`` or ``schedules.poll_sources`` in ``writable`` lets these be changed, too.
+    ``schedules.claude`` or ``schedules.poll_sources`` in ``writable`` lets these be changed, too. ``clean`` takes
+    secrets out of a text.
     """
 
-    def __init__(self, source: ConfigSource, writable: frozenset[str] = WRITABLE) -> None:
+    def __init__(
+        self, source: ConfigSource, writable: frozenset[str] = WRITABLE, clean: Callable[[str], str] = redact
+    ) -> None:
         self._source = source
         self._writable = writable
+        self._clean = clean
 
     async def get(self, section: str, key: str = "") -> Any:
         """A section's value at a dotted key, all of it without one; secrets are covered up.
@@ -47,7 +51,8 @@ class Settings:
         for depth, part in enumerate(path):
             value = _child(value, part, ".".join((section, *path[:depth])))
         whole = (section, *path)
-        return _covered(value, whole, any(_is_secret(whole[: depth + 1]) for depth in range(len(whole))))
+        covered = _covered(value, whole, any(_is_secret(whole[: depth + 1]) for depth in range(len(whole))))
+        return _cleaned(covered, self._clean)
 
     async def update(self, section: str, key: str, value: Any) -> None:
         """Puts a value at a dotted key, or, with an empty one, in the place of the section; the file is written.
@@ -170,7 +175,7 @@ def _with_value(old: Any, path: tuple[str, ...], value: Any, at: str) -> Any:
 
 
 def _covered(value: Any, path: tuple[str, ...], secret: bool = False) -> Any:
-    """Without secrets: known by their keys, or by how they look. The name of a variable that holds one is none."""
+    """Without what is a secret by its key. The name of a variable that holds one is none."""
     if isinstance(value, dict):
         return {
             name: _covered(each, (*path, name), secret or _is_secret((*path, name))) for name, each in value.items()
@@ -179,11 +184,20 @@ def _covered(value: Any, path: tuple[str, ...], secret: bool = False) -> Any:
         return [_covered(each, path, secret) for each in value]
     if secret and not path[-1].endswith("_env") and isinstance(value, str | int | float):
         return value if isinstance(value, bool) else MARK
-    return redact(value) if isinstance(value, str) else value
+    return value
+
+
+def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
+    """Without secrets that stand where nobody expects them."""
+    if isinstance(value, dict):
+        return {name: _cleaned(each, clean) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(each, clean) for each in value]
+    return clean(value) if isinstance(value, str) else value
 
 
 def _is_secret(path: tuple[str, ...]) -> bool:
-    return _SECRET.search(path[-1]) is not None or path[:2] == ("notifications", "apprise")
+    return _SECRET.search(path[-1]) is not None or path[:2] == ("notifications", "apprise") or "headers" in path
 
 
 def _find_mark(value: Any, path: str) -> str | None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, tzinfo
 from itertools import islice
 
 from wakeful.core.describe import describe
-from wakeful.core.job import JobRecord, JobState
+from wakeful.core.job import Job, JobRecord, JobState
 from wakeful.core.preview import warnings
 from wakeful.core.run import RunState
 from wakeful.faces.cron.config_file import CronConfig
@@ -38,6 +38,10 @@ def job_rows(shown: Shown, ahead: int = 0) -> list[Row]:
     return [_row(name, specs.get(name), shown, ahead) for name in names]
 
 
+def _to_come(job: Job, now: datetime) -> bool:
+    return job.schedule.recurrence is not None or (job.schedule.first is not None and job.schedule.first > now)
+
+
 def _row(name: str, spec: JobSpec | None, shown: Shown, ahead: int) -> Row:
     record = shown.records.get(name) or shown.complete.get(name)
     job = spec.job if spec is not None else record.job if record is not None else None
@@ -46,7 +50,7 @@ def _row(name: str, spec: JobSpec | None, shown: Shown, ahead: int) -> Row:
     row |= {"execution_mode": options.get("mode"), "persona": options.get("persona")}
     row |= _switched(name, shown, record)
     row |= _of_store(record, shown.zone)
-    if record is None and job is not None and job.schedule.recurrence is not None:
+    if record is None and job is not None and _to_come(job, shown.now):
         row |= {"status": "pending", "reason": "it was just read, and is about to be stored"}
     if ahead and job is not None:
         row["next_runs"] = (

@@ -17,6 +17,8 @@ from wakeful.targets.notices.message import Message
 MESSAGE_LIMIT = 500
 KEPT = 100
 _FILE_LIMIT = 4 * 1024 * 1024
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _LOCK_TRIES = 200
 _LOCK_PAUSE_S = 0.05
 
@@ -49,12 +51,13 @@ async def send(file: Path, message: Message) -> Outcome:
 
 
 def _add(file: Path, entry: dict[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(file):
         entries = _read(file)
         if not any(each.get("id") == entry["id"] for each in entries):
             content = {"notifications": [*entries, entry][-KEPT:]}
-            write(file, yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=1000).encode())
+            text = yaml.dump(content, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=1000)
+            write(file, text.encode())
 
 
 @contextmanager
@@ -76,8 +79,8 @@ def _read(file: Path) -> list[dict[str, Any]]:
     """The entries, the newest last. A file that can't be understood is put aside, and a new one begun."""
     try:
         if file.stat().st_size <= _FILE_LIMIT:
-            entries = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("notifications") or []
-            return [each for each in entries if isinstance(each, dict)]
+            there = yaml.load(file.read_text(encoding="utf-8"), _Loader) or {}  # noqa: S506 - the safe loader, in C
+            return [each for each in there.get("notifications") or [] if isinstance(each, dict)]
     except FileNotFoundError:
         return []
     except (yaml.YAMLError, UnicodeError, AttributeError, TypeError, ValueError, RecursionError):
