@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -13,9 +12,10 @@ from typing import Any, TypeVar
 import apsw
 import httpx2
 import pytest
-import uvicorn
 import uvloop
 
+from support.http_server import Server, listening
+from support.processes import PLAIN
 from wakeful.clock import SystemClock
 from wakeful.core.job import task_queue
 from wakeful.engine import Engine
@@ -30,27 +30,6 @@ T = TypeVar("T")
 NAMESPACE = "default"
 # A Friday, as in the document.
 START = "2025-11-28T02:45:00Z"
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves the signals to the tests."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _server(app: Any) -> _Server:
-    config = uvicorn.Config(
-        app, http="httptools", ws="none", lifespan="off", interface="asgi3", access_log=False, log_level="error"
-    )
-    return _Server(config)
-
-
-def _listener() -> socket.socket:
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    return listener
 
 
 def outside(path: Path, query: str, values: tuple[object, ...]) -> list[dict[str, Any]]:
@@ -87,12 +66,12 @@ class Node:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.listener = _listener()
+        self.listener = listening()
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.client = httpx2.Client(base_url=self.url, timeout=30, trust_env=False)
+        self.client = httpx2.Client(base_url=self.url, timeout=30, **PLAIN)
         self.loop: asyncio.AbstractEventLoop
         self.scheduler: Scheduler
-        self.server: _Server | None = None
+        self.server: Server | None = None
 
     async def serve(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -103,7 +82,7 @@ class Node:
         engine.attach(task_queue(NAMESPACE), desk, 1_000)
         engine.start()
         self.app = aitp_app(self.scheduler, NAMESPACE, load_zone, os.urandom)
-        server = _server(self.app)
+        server = Server(self.app)
         self.server = server
         try:
             await server.serve(sockets=[self.listener])
@@ -157,7 +136,7 @@ def running(path: Path) -> Iterator[Node]:
     finally:
         node.client.close()
         if node.server is not None:
-            node.server.should_exit = True
+            node.server.end()
         thread.join()
 
 
@@ -180,7 +159,7 @@ class Turned:
 
     def __init__(self, here: World, url: str, path: Path) -> None:
         self.world = here
-        self.client = httpx2.AsyncClient(base_url=url, timeout=30, trust_env=False)
+        self.client = httpx2.AsyncClient(base_url=url, timeout=30, **PLAIN)
         self.path = path
         self.body = body
 
@@ -242,9 +221,9 @@ class Turned:
 async def turned(path: Path, start: str = START) -> AsyncIterator[Turned]:
     """A node on that file whose clock stands still at ``start``."""
     async with world(start, path=path) as here:
-        server = _server(aitp_app(here.scheduler, NAMESPACE, load_zone, os.urandom))
-        listener = _listener()
-        serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+        server = Server(aitp_app(here.scheduler, NAMESPACE, load_zone, os.urandom))
+        listener = listening()
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
         there = Turned(here, f"http://127.0.0.1:{listener.getsockname()[1]}", path)
         try:
             while not server.started:
@@ -254,13 +233,8 @@ async def turned(path: Path, start: str = START) -> AsyncIterator[Turned]:
             yield there
         finally:
             await there.client.aclose()
-            server.should_exit = True
+            server.end()
             await serving
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from wakeful.core.errors import ErrorCode
 from wakeful.faces.aitp.errors import STATUS
-from wakeful.faces.aitp.wire import BODY_LIMIT
+from wakeful.faces.asgi import BODY_LIMIT
 
 SCHEDULE = "sched-" + "0" * 31 + "1"
 TASK = "task-" + "0" * 32
@@ -115,7 +116,7 @@ def test_each_error_of_the_scheduler_has_a_status() -> None:
     assert set(STATUS) == set(ErrorCode)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(400), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     target=st.sampled_from(BODIES),
     body=st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=12),
@@ -130,14 +131,14 @@ def test_any_json_is_answered(node: Any, target: tuple[str, str], body: dict[str
         assert all({"type", "loc", "msg"} <= set(entry) for entry in answer.json()["detail"])
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck))
 @given(target=st.sampled_from(BODIES), body=st.binary(max_size=60))
 def test_any_bytes_are_answered(node: Any, target: tuple[str, str], body: bytes) -> None:
     answer = node.client.request(*target, content=body)
     assert answer.status_code < 500, (target, body, answer.text)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck))
 @given(path=st.sampled_from(PATHS), query=st.dictionaries(st.sampled_from(PARAMETERS), st.text(max_size=9)))
 def test_any_query_is_answered(node: Any, path: str, query: dict[str, str]) -> None:
     answer = node.client.get(path, params=query)

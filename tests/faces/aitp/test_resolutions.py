@@ -25,7 +25,12 @@ async def wrong(there: Any, method: str = "POST", path: str = PATH, **fields: An
     [
         # A time that the change of clocks leaves out is the first instant after the gap; a repeated one comes once.
         ("2026-03-08T00:00:00Z", "30 2 * * *", ["2026-03-08T07:00:00Z", "2026-03-09T06:30:00Z"]),
-        ("2026-11-01T00:00:00Z", "30 1 * * *", ["2026-11-01T05:30:00Z", "2026-11-02T06:30:00Z"]),
+        pytest.param(
+            "2026-11-01T00:00:00Z",
+            "30 1 * * *",
+            ["2026-11-01T05:30:00Z", "2026-11-02T06:30:00Z"],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 async def test_b2_1_daylight_saving(tmp_path: Path, turned: Any, start: str, expression: str, due: list[str]) -> None:

@@ -6,6 +6,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from wakeful.core.ports import RunQuery
 
 UNKNOWN = "task-" + "0" * 32
@@ -120,6 +122,7 @@ def test_who_starts_is_active_and_who_renews_stays_so(node: Any) -> None:
     assert node.task(made)["result_data"] is None
 
 
+@pytest.mark.slow
 def test_a_fence_shuts_out_who_is_late(node: Any) -> None:
     made = node.made(retry_policy={"delay_seconds": 0})
     (lost,) = node.claim("slow", lease_seconds=0.1)
@@ -179,6 +182,7 @@ def test_what_comes_for_an_agent_that_has_hung_up_goes_to_another_without_an_att
     assert (task["task_id"], task["retry_count"]) == (made, 0)
 
 
+@pytest.mark.slow
 def test_who_waits_has_its_answer_when_the_node_drains(node_of_its_own: Any) -> None:
     node = node_of_its_own
     with ThreadPoolExecutor() as pool:

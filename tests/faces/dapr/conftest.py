@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,9 +12,11 @@ from typing import Any, TypeVar, cast
 
 import httpx2
 import pytest
-import uvicorn
 import uvloop
 
+from support.http_server import Server
+from support.processes import PLAIN
+from support.scheduler_door import SchedulerDoor, scheduler_door
 from wakeful.core.job import JobKey, JobRecord
 from wakeful.core.ports import Alarm, Attachment, BootTime, Health, Sink, Store
 from wakeful.faces.dapr.http import DaprHttp
@@ -68,7 +70,7 @@ class Door:
     def __init__(self, address: tuple[str, int], idle: Idle) -> None:
         self.address = address
         self.idle = idle
-        self.client = httpx2.Client(base_url=f"http://{address[0]}:{address[1]}", timeout=10)
+        self.client = httpx2.Client(base_url=f"http://{address[0]}:{address[1]}", timeout=10, **PLAIN)
         self.loop: asyncio.AbstractEventLoop | None = None
         self.store: Store | None = None
 
@@ -114,7 +116,7 @@ def check_error(response: httpx2.Response, status: int, code: str, message: str,
     assert body["details"] == [{"@type": kind, "reason": code, "domain": "dapr.io", "metadata": metadata}]
 
 
-async def _serve(door: Door, sidecar: Sidecar, server: uvicorn.Server, make_store: Callable[[], Store]) -> None:
+async def _serve(door: Door, sidecar: Sidecar, server: Server, make_store: Callable[[], Store]) -> None:
     door.loop, door.store = asyncio.get_running_loop(), make_store()
     scheduler = Scheduler(door.store, FixedClock(), os.urandom, door.idle)
     server.config.app = DaprHttp(scheduler, sidecar, load_zone)
@@ -132,10 +134,7 @@ def served(sidecar: Sidecar, make_store: Callable[[], Store]) -> Iterator[Door]:
         probe.bind(("127.0.0.1", 0))
         door = Door(probe.getsockname(), Idle())
     # The application is put in once there is a loop for the store.
-    config = uvicorn.Config(
-        "", http="httptools", ws="none", lifespan="off", interface="asgi3", access_log=False, log_level="error"
-    )
-    server = uvicorn.Server(config)
+    server = Server("")
     thread = threading.Thread(target=lambda: uvloop.run(_serve(door, sidecar, server, make_store)))
     thread.start()
     try:
@@ -145,7 +144,7 @@ def served(sidecar: Sidecar, make_store: Callable[[], Store]) -> Iterator[Door]:
         yield door
     finally:
         door.client.close()
-        server.should_exit = True
+        server.end()
         thread.join()
 
 
@@ -179,3 +178,10 @@ def jobs(request: pytest.FixtureRequest) -> str:
 def give_check_error() -> Callable[..., None]:
     """For the tests that meet errors of Dapr's shape."""
     return check_error
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[SchedulerDoor]:
+    """The Scheduler service, with a store of the test's own; modules about other servers have doors of theirs."""
+    async with scheduler_door(tmp_path / "wakeful.db") as door:
+        yield door

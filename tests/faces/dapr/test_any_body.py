@@ -6,6 +6,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
+
 PATH = "/v1.0-alpha1/jobs/anything"
 REFUSALS = {
     (400, "ERR_MALFORMED_REQUEST"),
@@ -15,7 +17,7 @@ REFUSALS = {
     (500, "DAPR_SCHEDULER_SCHEDULE_JOB"),
 }
 # The store is empty again after every example.
-EACH = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EACH = settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

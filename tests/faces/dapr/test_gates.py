@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from support.examples import examples
 from wakeful.faces.dapr import gates as module
 from wakeful.faces.dapr.gates import Gates, Ticket, gate_key, local_share
 
@@ -197,5 +198,5 @@ class GatesMachine(RuleBasedStateMachine):
         assert all(count == 0 for count in self.gates.inside().values())
 
 
-GatesMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+GatesMachine.TestCase.settings = settings(max_examples=examples(100), stateful_step_count=40, deadline=None)
 test_gates_keep_their_word = GatesMachine.TestCase

@@ -17,13 +17,14 @@ from google.protobuf.wrappers_pb2 import BytesValue, Int64Value, StringValue
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from support.grpc_door import GrpcDoor, grpc_beside
 from wakeful.core.job import Data, Job, JobKey, RetryPolicy, TargetSpec
 from wakeful.core.ports import Put
 from wakeful.core.schedule import ScheduleText, parse_schedule
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-EACH = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EACH = settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module", name="door")

@@ -309,6 +309,7 @@ class TestManyJobs:
         two = upsert(door, job("two", due_time="10s", repeats=1))
         assert list(door.stub.ListJobs(api_v1.ListJobsRequest()).jobs) == [one, two]
 
+    @pytest.mark.slow
     def test_are_all_listed_when_they_are_more_than_a_page(self, door: GrpcDoor, dapr: Any) -> None:
         names = [f"n{number:04}" for number in range(2_100)]
         futures = [door.stub.ScheduleJob.future(api_v1.ScheduleJobRequest(job=job(name))) for name in names]

@@ -144,6 +144,7 @@ class TestAMessageThatIsTooLarge:
             assert code == "RESOURCE_EXHAUSTED"
 
 
+@pytest.mark.slow
 def test_thousands_of_calls_at_once_are_all_answered(door: GrpcDoor) -> None:
     calls: list[Future[Any]] = [
         door.stub.GetMetadata.future(api_v1.GetMetadataRequest(), timeout=30) for _ in range(4_000)

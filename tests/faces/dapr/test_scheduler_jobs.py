@@ -1,13 +1,11 @@
 """The Scheduler service's methods: what they store, find and delete, and how they refuse."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import grpc.aio
 import pytest
 
-from support.scheduler_door import DROP, SchedulerDoor, of_actor, of_app, scheduler_door, value
+from support.scheduler_door import DROP, SchedulerDoor, of_actor, of_app, value
 from wakeful.core.ports import JobQuery
 from wakeful.protos import common, well_known
 from wakeful.protos import scheduler as messages
@@ -19,17 +17,6 @@ DEFAULT_POLICY = common.JobFailurePolicy(
     constant=common.JobFailurePolicyConstant(interval=well_known.Duration(seconds=1), max_retries=3)
 )
 LATER = messages.Job(due_time="24h")
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[SchedulerDoor]:
-    async with scheduler_door(tmp_path / "wakeful.db") as door:
-        yield door
 
 
 def constant(**fields: Any) -> Any:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from wakeful.core.ports import Health
+from wakeful.faces.asgi import BODY_LIMIT
 from wakeful.faces.dapr.answers import Refused
 from wakeful.faces.dapr.sidecar import Sidecar
-from wakeful.faces.dapr.wire import BODY_LIMIT, read_body
+from wakeful.faces.dapr.wire import read_body
 
 TOKEN = "token-of-the-tests-ä"
 

@@ -1,6 +1,5 @@
 """Limits on reminders under way at once, as streams declare them and the schedulers share them."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,6 @@ from support.scheduler_door import (
 )
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[SchedulerDoor]:
-    async with scheduler_door(tmp_path / "wakeful.db") as door:
-        yield door
 
 
 async def host(door: SchedulerDoor, *limits: Any, types: tuple[str, ...] = ("T",)) -> Sidecar:
@@ -176,6 +164,7 @@ async def test_what_waits_here_while_its_stream_ends_is_not_lost(door: Scheduler
         await settled(door, run.name, owner=f"actor/T/{run.name}")
 
 
+@pytest.mark.slow
 async def test_several_schedulers_share_a_limit_and_no_one_hoards(tmp_path: Path) -> None:
     path = tmp_path / "wakeful.db"
     async with scheduler_door(path) as one, scheduler_door(path) as two, scheduler_door(path) as three:

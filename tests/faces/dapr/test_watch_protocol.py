@@ -1,7 +1,6 @@
 """What a stream may ask for, in which words it is refused, and how it ends."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,17 +9,6 @@ from support.scheduler_door import SchedulerDoor, Sidecar, nothing_for, of_actor
 from wakeful.protos import scheduler as messages
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[SchedulerDoor]:
-    async with scheduler_door(tmp_path / "wakeful.db") as door:
-        yield door
 
 
 @pytest.mark.parametrize("actor_id", ["a", "", "a||b"])

@@ -1,9 +1,7 @@
 """Streams of due jobs: who is sent what, what becomes of it, and what happens when somebody goes away."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +13,6 @@ from support.scheduler_door import (
     change,
     nothing_for,
     of_app,
-    scheduler_door,
     settled,
     until,
     value,
@@ -25,17 +22,6 @@ from wakeful.faces.dapr.watch_stream import MOST_HELD, ROOM
 from wakeful.protos import common, well_known
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[SchedulerDoor]:
-    async with scheduler_door(tmp_path / "wakeful.db") as door:
-        yield door
 
 
 async def test_a_watched_job_is_sent_as_it_was_scheduled_and_its_run_is_history(door: SchedulerDoor) -> None:
@@ -251,6 +237,7 @@ async def test_a_sidecar_that_never_reads_holds_only_so_many_bytes(door: Schedul
     await until(lambda: len(seen) >= 5, "the other to get what the first does not take", 30)
 
 
+@pytest.mark.slow
 async def test_a_stream_gets_no_more_than_its_room_until_it_answers(door: SchedulerDoor) -> None:
     sidecar = await door.sidecar()
     for number in range(ROOM + 10):
@@ -271,6 +258,7 @@ async def test_an_answer_that_does_not_come_in_the_time_that_the_job_gives_is_a_
     await sidecar.answer(run.id)
 
 
+@pytest.mark.slow
 async def test_what_is_given_up_before_it_could_be_sent_is_not_kept_for_a_sidecar_that_never_reads(
     door: SchedulerDoor,
 ) -> None:

@@ -11,7 +11,7 @@ from wakeful.core.run import Run
 from wakeful.faces.aitp.errors import Refused
 from wakeful.faces.aitp.ids import client_of
 from wakeful.faces.aitp.tokens import Token, list_tokens, matching
-from wakeful.faces.aitp.wire import header
+from wakeful.faces.asgi import header
 from wakeful.scheduler import Scheduler
 
 # A token that was made or revoked elsewhere is known here after so long.

@@ -28,7 +28,8 @@ from wakeful.faces.aitp.forms import (
 )
 from wakeful.faces.aitp.ids import parse_task_id, task_id, time_text
 from wakeful.faces.aitp.views import View, claimed_task, task_status
-from wakeful.faces.aitp.wire import Call, ClientGone, Handler, Presence
+from wakeful.faces.aitp.wire import Call, Handler, Presence
+from wakeful.faces.asgi import ClientGone
 from wakeful.scheduler import Scheduler
 
 LONGEST_LEASE_S = 86_400

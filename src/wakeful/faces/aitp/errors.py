@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wakeful.core.errors import ErrorCode, WakefulError
+from wakeful.faces import asgi
 
 STATUS: Mapping[ErrorCode, int] = {
     ErrorCode.INVALID_NAME: 422,
@@ -60,6 +61,5 @@ def refused(error: WakefulError) -> Refused:
 
 
 def clip(text: str, limit: int = _ECHO_LIMIT) -> str:
-    """The beginning of a text that may be anything: no answer grows with its input."""
-    clean = text[:limit].encode("utf-8", "backslashreplace").decode()
-    return clean if len(text) <= limit else clean + "…"
+    """So much of a text as answers show."""
+    return asgi.clip(text, limit)

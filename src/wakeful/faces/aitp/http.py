@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from traceback import extract_tb
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -17,7 +16,8 @@ from wakeful.faces.aitp.definitions import Zones
 from wakeful.faces.aitp.errors import Refused, clip, refused
 from wakeful.faces.aitp.schedules import ScheduleRoutes
 from wakeful.faces.aitp.tasks import TaskRoutes
-from wakeful.faces.aitp.wire import Call, ClientGone, Handler, respond
+from wakeful.faces.aitp.wire import Call, Handler, respond
+from wakeful.faces.asgi import ClientGone, log_fault
 from wakeful.scheduler import Scheduler
 
 log = logging.getLogger("wakeful.aitp")
@@ -66,7 +66,7 @@ class AitpHttp:
             status, body, headers = answer.status, {"detail": answer.detail}, answer.headers
         except Exception as error:
             status, body = 500, {"detail": "an internal error occurred; the log has its place"}
-            _log_unexpected(scope, error)
+            log_fault(log, f"{scope['method']} {clip(scope['path'])}", error, 300)
         await respond(send, status, body, headers)
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, Any]:
@@ -101,13 +101,3 @@ class AitpHttp:
         health = self._scheduler.health()
         body = {"status": "healthy" if health.ok else "unhealthy", "reason": health.reason or None}
         return (200 if health.ok else 503), body
-
-
-def _log_unexpected(scope: Scope, error: Exception) -> None:
-    """A fault of ours: one line for the log, and nothing of it for the caller."""
-    place = extract_tb(error.__traceback__)[-1]
-    path = clip(scope["path"]).encode("unicode_escape").decode()
-    what = clip(str(error), 300).encode("unicode_escape").decode()
-    log.error(
-        "%s %s failed in %s:%s: %s: %s", scope["method"], path, place.filename, place.lineno, type(error).__name__, what
-    )

@@ -147,12 +147,7 @@ def task(run: Run, job: Job) -> View:
     options = job.target.options
     held = run.state in (RunState.CLAIMED, RunState.OPEN) and run.holder is not None
     return {
-        "task_id": task_id(run.id),
-        "schedule_id": _schedule_of(run, job),
-        "client_id": job.key.owner.partition("/")[2],
-        "task_type": options.get("task_type"),
-        "capability_required": options.get("capability"),
-        "input_data": input_data(job),
+        **_asked_for(run, job),
         "priority": run.priority,
         "status": task_status(run),
         "description": options.get("description"),
@@ -175,6 +170,20 @@ def task(run: Run, job: Job) -> View:
 def claimed_task(claim: Claim) -> View:
     """A task as the agent gets it that has claimed it: what it needs for the work, and for its report."""
     run, job = claim.run, claim.job
+    return {
+        **_asked_for(run, job),
+        "metadata": _metadata(job.target.options),
+        "priority": run.priority,
+        "status": "ASSIGNED",
+        "retry_count": run.attempt - 1,
+        "fence": run.fence,
+        "lease_expires_at": time_text(run.lease_until),
+        "scheduled_for": time_text(run.scheduled_for),
+    }
+
+
+def _asked_for(run: Run, job: Job) -> View:
+    """How every view of a task begins: which it is, and what its client wants."""
     options = job.target.options
     return {
         "task_id": task_id(run.id),
@@ -183,13 +192,6 @@ def claimed_task(claim: Claim) -> View:
         "task_type": options.get("task_type"),
         "capability_required": options.get("capability"),
         "input_data": input_data(job),
-        "metadata": _metadata(options),
-        "priority": run.priority,
-        "status": "ASSIGNED",
-        "retry_count": run.attempt - 1,
-        "fence": run.fence,
-        "lease_expires_at": time_text(run.lease_until),
-        "scheduled_for": time_text(run.scheduled_for),
     }
 
 

@@ -11,17 +11,12 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from wakeful.faces.aitp.errors import Refused
+from wakeful.faces.asgi import BODY_LIMIT, BodyTooLargeError, whole_body
 
 if TYPE_CHECKING:
     from wakeful.faces.aitp.access import Caller
 
-BODY_LIMIT = 4 * 1024 * 1024
-
 _encode = msgspec.json.Encoder().encode
-
-
-class ClientGone(Exception):  # noqa: N818 - nobody is left to be told
-    """The caller went away."""
 
 
 @dataclass(slots=True)
@@ -39,23 +34,16 @@ class Call:
         return {name: values[-1] for name, values in parse_qs(text, keep_blank_values=True).items()} if text else {}
 
     async def body(self) -> bytes:
-        """The whole body, or nothing of it: reading stops where the limit is passed.
+        """The whole body.
 
         Raises:
             Refused: 413.
             ClientGone: it never became complete.
         """
-        whole = bytearray()
-        while (message := await self.receive())["type"] == "http.request":
-            chunk: bytes = message.get("body", b"")
-            if len(whole) + len(chunk) > BODY_LIMIT:
-                raise Refused(413, f"the body is larger than {BODY_LIMIT} bytes")
-            if not whole and not message.get("more_body", False):
-                return chunk
-            whole += chunk
-            if not message.get("more_body", False):
-                return bytes(whole)
-        raise ClientGone
+        try:
+            return await whole_body(self.receive)
+        except BodyTooLargeError:
+            raise Refused(413, f"the body is larger than {BODY_LIMIT} bytes") from None
 
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -82,11 +70,6 @@ class Presence:
     async def _until_gone(receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-
-
-def header(scope: Scope, name: bytes) -> bytes | None:
-    """The first header of that lower-case name."""
-    return next((value for key, value in scope["headers"] if key == name), None)
 
 
 async def respond(send: Send, status: int, body: Any, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:

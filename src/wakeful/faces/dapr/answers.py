@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from wakeful.faces import asgi
+
 _ECHO_LIMIT = 200
 _MESSAGE_LIMIT = 400
 
@@ -26,10 +28,8 @@ class Refused(Exception):  # noqa: N818 - it carries an answer, not a fault
 
 
 def clip(text: str, limit: int = _ECHO_LIMIT) -> str:
-    """The beginning of a text that may be anything: no answer and no log line grows with its input."""
-    # A lone surrogate has no UTF-8; it can come in as an escape.
-    clean = text[:limit].encode("utf-8", "backslashreplace").decode()
-    return clean if len(text) <= limit else clean + "…"
+    """So much of a text as answers and log lines show."""
+    return asgi.clip(text, limit)
 
 
 def simple(status: int, code: str, message: str, *headers: tuple[bytes, bytes]) -> Answer:

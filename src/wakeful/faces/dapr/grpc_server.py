@@ -4,7 +4,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hmac import compare_digest
-from traceback import extract_tb
 from typing import Any
 
 import grpc
@@ -12,6 +11,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from wakeful.core.errors import WakefulError
+from wakeful.faces.asgi import log_fault
 from wakeful.faces.dapr.answers import clip
 from wakeful.protos import rpc, well_known
 
@@ -143,15 +143,7 @@ def refused(method: str, error: Exception) -> GrpcError:
         return error
     if isinstance(error, WakefulError):
         return GrpcError(grpc.StatusCode.UNKNOWN, error.message)
-    place = extract_tb(error.__traceback__)[-1]
-    log.error(
-        "%s failed in %s:%s: %s: %s",
-        method,
-        place.filename,
-        place.lineno,
-        type(error).__name__,
-        clip(str(error)).encode("unicode_escape").decode(),
-    )
+    log_fault(log, method, error)
     return GrpcError(grpc.StatusCode.INTERNAL, "an internal error occurred; the log has its place")
 
 

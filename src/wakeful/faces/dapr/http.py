@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from traceback import extract_tb
 from urllib.parse import parse_qs
 
 import msgspec
@@ -11,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import JobKey, check_name
 from wakeful.core.ports import JobQuery, Put
+from wakeful.faces.asgi import ClientGone, log_fault
 from wakeful.faces.dapr.answers import Answer, Refused, clip, malformed, simple
 from wakeful.faces.dapr.errors import Verb, detailed, failed, metadata_of
 from wakeful.faces.dapr.http_reminders import ReminderRoutes
@@ -18,7 +18,7 @@ from wakeful.faces.dapr.jobs import JobRequest, Zones, decode_job, encode_job, m
 from wakeful.faces.dapr.reminders import Reminders
 from wakeful.faces.dapr.routes import Call, Handler, Route
 from wakeful.faces.dapr.sidecar import Metadata, Sidecar
-from wakeful.faces.dapr.wire import ClientGone, check_token, decode, read_body, respond, segments
+from wakeful.faces.dapr.wire import check_token, decode, read_body, respond, segments
 from wakeful.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,8 @@ class DaprHttp:
         except ClientGone:
             return
         except Exception as error:
-            answer = _unexpected(scope, error)
+            log_fault(log, f"{scope['method']} {clip(scope['path'])}", error)
+            answer = simple(500, "ERR_INTERNAL", "an internal error occurred; the log has its place")
         await respond(send, answer)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
@@ -199,18 +200,3 @@ def _wrong_method(method: str, route: Route) -> Answer:
     allowed = ", ".join(sorted(route.handlers))
     message = f"{clip(method)!r} is not allowed here, but: {allowed}"
     return simple(405, "ERR_METHOD_NOT_ALLOWED", message, (b"allow", allowed.encode()))
-
-
-def _unexpected(scope: Scope, error: Exception) -> Answer:
-    """A fault of ours: one line for the log, and nothing of it for the caller."""
-    place = extract_tb(error.__traceback__)[-1]
-    log.error(
-        "%s %s failed in %s:%s: %s: %s",
-        scope["method"],
-        clip(scope["path"]).encode("unicode_escape").decode(),
-        place.filename,
-        place.lineno,
-        type(error).__name__,
-        clip(str(error)).encode("unicode_escape").decode(),
-    )
-    return simple(500, "ERR_INTERNAL", "an internal error occurred; the log has its place")

@@ -7,11 +7,11 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from wakeful.core.errors import WakefulError
-from wakeful.faces.dapr.answers import Answer, Refused, malformed, simple
+from wakeful.faces.dapr.answers import Answer, simple
 from wakeful.faces.dapr.jobs import FailurePolicy, json_data, one_of, retry_asked
 from wakeful.faces.dapr.reminders import Fault, Reminder, ReminderError, ReminderRequest, Reminders
 from wakeful.faces.dapr.routes import Call, Handler
-from wakeful.faces.dapr.wire import decode, read_body
+from wakeful.faces.dapr.wire import decode, read_body, read_json
 
 
 class _Body(Struct):
@@ -87,9 +87,9 @@ def _request(body: bytes, actor_type: str, actor_id: str, name: str) -> Reminder
     Raises:
         Refused: 400, the body is malformed.
     """
-    try:
-        body.decode()
-        given = msgspec.json.decode(body, type=_Body)
+
+    def read(text: bytes) -> ReminderRequest:
+        given = msgspec.json.decode(text, type=_Body)
         policy = one_of("failurePolicy", given.failure_policy_json, given.failure_policy)
         return ReminderRequest(
             actor_type=actor_type,
@@ -102,9 +102,5 @@ def _request(body: bytes, actor_type: str, actor_id: str, name: str) -> Reminder
             overwrite=given.overwrite is not False,
             retry=None if policy is None else retry_asked(policy),
         )
-    except UnicodeDecodeError as error:
-        raise Refused(malformed(f"invalid UTF-8 at byte {error.start}")) from None
-    except RecursionError:
-        raise Refused(malformed("nested too deeply")) from None
-    except (msgspec.DecodeError, ValueError) as error:
-        raise Refused(malformed(str(error))) from None
+
+    return read_json(body, read)

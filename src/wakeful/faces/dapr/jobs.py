@@ -28,8 +28,9 @@ from wakeful.core.job import (
     check_name,
 )
 from wakeful.core.schedule import ScheduleText, parse_schedule
-from wakeful.faces.dapr.answers import Refused, clip, malformed, simple
+from wakeful.faces.dapr.answers import Refused, clip, simple
 from wakeful.faces.dapr.errors import app_of
+from wakeful.faces.dapr.wire import read_json
 from wakeful.protos.values import JSON, VALUE_URL, json_of
 
 Zones = Callable[[str], ZoneInfo | None]
@@ -118,20 +119,11 @@ def decode_job(body: bytes) -> JobRequest:
     Raises:
         Refused: 400, the body is malformed.
     """
-    try:
-        # The decoder looks into strings only where it needs them; protojson wants all of them to be UTF-8.
-        body.decode()
-        given = _decode_body(body) if body else _NO_FIELDS
-        return _request(given)
-    except UnicodeDecodeError as error:
-        raise Refused(malformed(f"invalid UTF-8 at byte {error.start}")) from None
-    except RecursionError:
-        raise Refused(malformed("nested too deeply")) from None
-    except (msgspec.DecodeError, ValueError) as error:
-        raise Refused(malformed(str(error))) from None
+    return read_json(body, _request)
 
 
-def _request(given: _Body) -> JobRequest:
+def _request(body: bytes) -> JobRequest:
+    given = _decode_body(body) if body else _NO_FIELDS
     text = ScheduleText(
         schedule=given.schedule,
         due_time=one_of("dueTime", given.due_time_json, given.due_time),

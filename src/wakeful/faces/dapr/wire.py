@@ -1,24 +1,22 @@
 """One HTTP request in, one answer out, over ASGI; nothing here knows what a job is."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
 from hmac import compare_digest
+from typing import TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
+import msgspec
 from starlette.types import Receive, Scope, Send
 
 from wakeful.core.errors import ErrorCode, WakefulError
+from wakeful.faces.asgi import BODY_LIMIT, BodyTooLargeError, header, whole_body
 from wakeful.faces.dapr.answers import Answer, Refused, malformed
 
-# daprd's own limit: --max-body-size, 4Mi.
-BODY_LIMIT = 4 * 1024 * 1024
+_T = TypeVar("_T")
 
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _EMPTY_BODY = {"type": "http.response.body", "body": b""}
-
-
-class ClientGone(Exception):  # noqa: N818 - nobody is left to be told
-    """The caller went away before the body was complete."""
 
 
 def segments(scope: Scope) -> list[bytes]:
@@ -47,48 +45,53 @@ def _text(octets: bytes) -> str:
         raise WakefulError(ErrorCode.INVALID_NAME, "name is not valid UTF-8") from None
 
 
-def _header(scope: Scope, name: bytes) -> bytes | None:
-    """The first header of that lower-case name."""
-    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-    return next((value for key, value in headers if key == name), None)
-
-
 def check_token(scope: Scope, token: bytes | None) -> None:
     """Lets a request with the token pass.
 
     Raises:
         Refused: 401, in daprd's words (dapr pkg/api/http/middlewares.go, APITokenAuthMiddleware).
     """
-    if token is not None and not compare_digest(_header(scope, b"dapr-api-token") or b"", token):
+    if token is not None and not compare_digest(header(scope, b"dapr-api-token") or b"", token):
         raise Refused(Answer(401, b"invalid api token\n", b"text/plain; charset=utf-8"))
 
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body, or nothing of it: reading stops where the limit is passed.
+    """The whole body.
 
     Raises:
         Refused: 413.
         ClientGone: it never became complete.
     """
-    declared = _header(scope, b"content-length")
+    declared = header(scope, b"content-length")
     # Not to the end of the digits: their number is the caller's choice.
     if declared is not None and declared.isdigit() and int(declared[:20]) > BODY_LIMIT:
         raise Refused(_too_large())
-    whole = bytearray()
-    while (message := await receive())["type"] == "http.request":
-        chunk: bytes = message.get("body", b"")
-        if len(whole) + len(chunk) > BODY_LIMIT:
-            raise Refused(_too_large())
-        if not whole and not message.get("more_body", False):
-            return chunk
-        whole += chunk
-        if not message.get("more_body", False):
-            return bytes(whole)
-    raise ClientGone
+    try:
+        return await whole_body(receive)
+    except BodyTooLargeError:
+        raise Refused(_too_large()) from None
 
 
 def _too_large() -> Answer:
     return malformed(f"it is larger than {BODY_LIMIT} bytes", 413)
+
+
+def read_json(body: bytes, read: Callable[[bytes], _T]) -> _T:
+    """What ``read`` makes of a body that should be JSON.
+
+    Raises:
+        Refused: 400, the body is malformed.
+    """
+    try:
+        # The decoder looks into strings only where it needs them; protojson wants all of them to be UTF-8.
+        body.decode()
+        return read(body)
+    except UnicodeDecodeError as error:
+        raise Refused(malformed(f"invalid UTF-8 at byte {error.start}")) from None
+    except RecursionError:
+        raise Refused(malformed("nested too deeply")) from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise Refused(malformed(str(error))) from None
 
 
 async def respond(send: Send, answer: Answer) -> None:
