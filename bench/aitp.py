@@ -3,20 +3,16 @@
 ``bench/aitp.py [--quick]`` prints the table; ``bench/run.py aitp`` writes it down as well.
 """
 
-import argparse
-import json
-import socket
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from alone import alone
 from figures import Figures, Table
-from harness import HERE, START_LIMIT_S, Bench, BenchError, Child, cpu_s, say
+from harness import HERE, START_LIMIT_S, Bench, BenchError, Child, Generator, cpu_s, free_port, say
 
 UVICORN = Path(sys.executable).parent / "uvicorn"
 MAKERS, AGENTS = 32, 16
@@ -38,9 +34,7 @@ class AitpNode(Child):
     """``uvicorn ains.api:app`` on a file of its own."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         command = [UVICORN, "ains.api:app", "--port", str(self.port), "--no-access-log", "--log-level", "warning"]
         # Each schedule's execution is told; here none is made by one.
         super().__init__(command, folder / "node.log", {"WAKEFUL_STORE": f"sqlite:///{folder / 'bench.db'}"})
@@ -67,21 +61,12 @@ class Null(Child):
         self.port = int(self.line(START_LIMIT_S))
 
 
-@contextmanager
-def _running(child: Child) -> Iterator[Child]:
-    try:
-        yield child
-    finally:
-        child.stop()
-
-
 def _load(folder: Path, server: AitpNode | Null, kind: str, count: int) -> Figures:
     limit_s = 60 + count / 200
     spec = {"port": server.port, "kind": kind, "count": count, "makers": MAKERS, "agents": AGENTS, "limit_s": limit_s}
     used = cpu_s(server.process.pid)
-    command = [sys.executable, HERE / "aitp_generator.py", json.dumps(spec)]
-    with _running(Child(command, folder / "generator.log")) as generator:
-        result: Figures = json.loads(generator.line(limit_s + START_LIMIT_S))
+    with Generator("aitp_generator.py", folder, **spec) as generator:
+        result = generator.result(limit_s + START_LIMIT_S)
     used = cpu_s(server.process.pid) - used
     return {
         **result,
@@ -101,8 +86,7 @@ def aitp(bench: Bench) -> list[Table]:
             say(f"  aitp: {what}")
             with tempfile.TemporaryDirectory(dir=bench.folder) as name:
                 folder = Path(name)
-                server = AitpNode(folder) if what == "wakeful" else Null(folder)
-                with _running(server):
+                with AitpNode(folder) if what == "wakeful" else Null(folder) as server:
                     if what == "wakeful":
                         _load(folder, server, "all", 100)
                     for kind, made in runs.items():
@@ -113,10 +97,4 @@ def aitp(bench: Bench) -> list[Table]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--repeat", type=int)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="wakeful-bench-") as place:
-        for each in aitp(Bench(Path(place), given.quick, given.repeat)):
-            print(each.text())
+    alone(__doc__, aitp)

@@ -112,13 +112,10 @@ class At:
         return Child([self._peer.python, script, *map(str, arguments)], self._folder / f"{command}.log")
 
     def told(self, command: str, *numbers: float, limit_s: float = 120) -> Figures:
-        child = self.start(command, *numbers)
-        try:
+        with self.start(command, *numbers) as child:
             answer: Figures = json.loads(child.line(limit_s))
             child.process.wait(30)
             return answer
-        finally:
-            child.stop()
 
     def cpu_s(self, child: Child) -> float:
         database = self._peer.database
@@ -128,12 +125,8 @@ class At:
 @contextmanager
 def place(bench: Bench, peer: Peer) -> Iterator[At]:
     """An empty store and a far side for one measurement."""
-    with tempfile.TemporaryDirectory(dir=bench.folder) as name:
-        receiver = Receiver(Path(name))
-        try:
-            yield At(peer, Path(name), receiver)
-        finally:
-            receiver.stop()
+    with tempfile.TemporaryDirectory(dir=bench.folder) as name, Receiver(Path(name)) as receiver:
+        yield At(peer, Path(name), receiver)
 
 
 def peer_schedule(bench: Bench, peer: Peer, callers: int) -> Figures:
@@ -147,8 +140,7 @@ def peer_burst(bench: Bench, peer: Peer, count: int, rate: float) -> Figures:
     with place(bench, peer) as at:
         due_us = int(time.time() + count / rate * 1.5 + 4) * SECOND_US
         at.told("create", count, due_us, limit_s=180)
-        child = at.start("work")
-        try:
+        with at.start("work") as child:
             child.line(60)
             if time.time() * 1e6 > due_us - 200_000:
                 raise BenchError("the jobs could not be created in time")
@@ -157,8 +149,6 @@ def peer_burst(bench: Bench, peer: Peer, count: int, rate: float) -> Figures:
             at.receiver.wait(count, 60)
             time.sleep(1.0)
             used = at.cpu_s(child) - cpu
-        finally:
-            child.stop()
         arrivals = at.receiver.arrivals()
     first = first_arrivals(arrivals)
     last_us = max(first.values(), default=due_us)
@@ -174,8 +164,7 @@ def peer_recurring(bench: Bench, peer: Peer, count: int, seconds: int, rate: flo
     """Jobs every second."""
     with place(bench, peer) as at:
         start_us = int(time.time() + count / rate * 1.5 + 3) * SECOND_US
-        child = at.start("recur", count, seconds, start_us)
-        try:
+        with at.start("recur", count, seconds, start_us) as child:
             child.line(120)
             if time.time() * 1e6 > start_us - 50_000:
                 raise BenchError("the jobs could not be created in time")
@@ -185,8 +174,6 @@ def peer_recurring(bench: Bench, peer: Peer, count: int, seconds: int, rate: flo
             used = at.cpu_s(child) - cpu
             # A second of grace: what is late by more, in a rate that it has to hold, is missed.
             time.sleep(1.0)
-        finally:
-            child.stop()
         arrivals = [a for a in at.receiver.arrivals() if start_us <= a.due_us < start_us + seconds * SECOND_US]
     step_us = SECOND_US / count if peer.tells_instant else 0
     anchors = {f"each-{i}": start_us + int(i * SECOND_US // count if step_us else 0) for i in range(count)}

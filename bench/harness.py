@@ -5,6 +5,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import msgspec
 from figures import Arrival, Figures
@@ -61,7 +63,7 @@ def say(text: str) -> None:
 
 
 class Child:
-    """A process in a session of its own, so that it can be stopped with all that it started."""
+    """A process in a session of its own, so that it can be stopped with all that it started; ``with`` stops it."""
 
     def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
         self.log = log
@@ -75,6 +77,14 @@ class Child:
                 start_new_session=True,
                 env={**os.environ, **(env or {})},
             )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
 
     def line(self, limit_s: float) -> str:
         """Its next line."""
@@ -112,6 +122,13 @@ def cpu_s(pid: int) -> float:
     """CPU seconds that a process has used, with its threads."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def free_port() -> int:
+    """A port that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def memory_mb(pid: int, field_name: str = "VmRSS") -> float:
@@ -161,15 +178,24 @@ class Node(Child):
         return [line for line in self.log.read_text().splitlines() if _TROUBLE.search(line)]
 
 
+class Generator(Child):
+    """A load, by a program that takes its spec as JSON and tells its figures as JSON."""
+
+    def __init__(self, script: str, folder: Path, **spec: Any) -> None:
+        command = [sys.executable, HERE / script, json.dumps(spec)]
+        super().__init__(command, folder / f"generator-{spec['kind']}.log")
+
+    def result(self, limit_s: float) -> Figures:
+        """Its figures."""
+        result: Figures = json.loads(self.line(limit_s))
+        return result
+
+
 def generate(folder: Path, **spec: Any) -> Figures:
     """Runs the load generator to its end."""
     seconds = spec.get("limit_s", spec.get("warm_s", 0) + spec.get("seconds", 120))
-    command = [sys.executable, str(HERE / "generator.py"), json.dumps(spec)]
-    child = Child(command, folder / "generator.log")
-    try:
-        result: Figures = json.loads(child.line(seconds + START_LIMIT_S))
-    finally:
-        child.stop()
+    with Generator("generator.py", folder, **spec) as generator:
+        result = generator.result(seconds + START_LIMIT_S)
     if result["errors"]:
         say(f"    {result['errors']} errors: {result['first_error'][:200]}")
     return result
@@ -220,8 +246,7 @@ def stage(bench: Bench, wrap: NodeWrap = (), store: Path | None = None) -> Itera
     """A node on an empty file, warmed up; or on ``store``, as it is."""
     with tempfile.TemporaryDirectory(dir=bench.folder) as name:
         folder = Path(name)
-        receiver = Receiver(folder)
-        try:
+        with Receiver(folder) as receiver:
             node = Node(store or folder / "bench.db", receiver.port, wrap)
             try:
                 on = Stage(folder, receiver, node)
@@ -230,8 +255,6 @@ def stage(bench: Bench, wrap: NodeWrap = (), store: Path | None = None) -> Itera
             finally:
                 node.stop()
                 on.notes.extend(node.trouble()[:3])
-        finally:
-            receiver.stop()
 
 
 def measured(bench: Bench, once: Measure, wrap: NodeWrap = ()) -> Figures:

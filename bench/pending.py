@@ -42,12 +42,9 @@ def fill(folder: Path, count: int) -> Path:
     """The store, with ``count`` pending jobs and one that is due by now."""
     store = folder / "bench.db"
     due_us = int(time.time() + 1) * 1_000_000
-    child = Child([sys.executable, HERE / "fill.py", store, str(count), str(due_us)], folder / "fill.log")
-    try:
+    with Child([sys.executable, HERE / "fill.py", store, str(count), str(due_us)], folder / "fill.log") as child:
         took_s = float(child.line(FILL_LIMIT_S))
         child.process.wait(60)
-    finally:
-        child.stop()
     say(f"    filled in {took_s:.0f} s")
     time.sleep(max(0.0, due_us / 1e6 + 0.1 - time.time()))
     return store
@@ -56,21 +53,15 @@ def fill(folder: Path, count: int) -> Path:
 def _measure(bench: Bench, folder: Path, count: int) -> Figures:
     store = fill(folder, count)
     size_mb = sum(path.stat().st_size for path in folder.glob("bench.db*") if path.suffix != ".log") / 1e6
-    receiver = Receiver(folder)
-    try:
+    with Receiver(folder) as receiver:
         began = time.time()
-        node = Node(store, receiver.port)
-        try:
+        with Node(store, receiver.port) as node:
             ready_s = time.time() - began
             if not receiver.wait(1, 60):
                 raise BenchError("the job that was due did not come")
             first_s = receiver.arrivals()[0].at_us / 1e6 - began
             started = {"file_mb": size_mb, "ready_s": ready_s, "first_s": first_s, **_idle(bench, node)}
             return {**started, **_work(bench, Stage(folder, receiver, node))}
-        finally:
-            node.stop()
-    finally:
-        receiver.stop()
 
 
 def _idle(bench: Bench, node: Node) -> Figures:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness import BenchError, Child, cpu_s
+from harness import BenchError, Child, cpu_s, free_port
 
 START_LIMIT_S = 60
 _SETTINGS = {
@@ -79,17 +79,12 @@ def cluster() -> Iterator[Cluster]:
         )
         if made.returncode:
             raise BenchError(f"initdb failed: {made.stderr.strip()[-300:]}")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         settings = {**_SETTINGS, "port": str(port), "unix_socket_directories": str(folder)}
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-        server = Child([*prefix, str(bin_folder / "postgres"), "-D", str(data), *options], folder / "log")
-        try:
+        with Child([*prefix, str(bin_folder / "postgres"), "-D", str(data), *options], folder / "log") as server:
             _until_answering(server, port)
             yield Cluster(server, port, "bench")
-        finally:
-            server.stop()
 
 
 def _until_answering(server: Child, port: int) -> None:

@@ -3,22 +3,20 @@
 ``bench/scheduler_grpc.py [--quick]`` prints the tables; ``bench/run.py scheduler`` writes them down as well.
 """
 
-import argparse
-import json
 import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from alone import alone
 from figures import Figures, Table, lateness
-from harness import HERE, START_LIMIT_S, WAKEFUL, Bench, BenchError, Child, cpu_s, say, sleep_until
+from harness import HERE, START_LIMIT_S, WAKEFUL, Bench, BenchError, Child, Generator, cpu_s, say, sleep_until
 
 CALLERS = 64
 STREAMS = 3
+_GENERATOR = "grpc_generator.py"
 _PORT = re.compile(r"gRPC Port: (\d+)")
 _STREAMED = (
     ("rate", "runs/s", ",.0f"),
@@ -48,31 +46,9 @@ class Null(Child):
         self.port = int(self.line(START_LIMIT_S))
 
 
-class Generator(Child):
-    """The load; see grpc_generator.py."""
-
-    def __init__(self, folder: Path, **spec: Any) -> None:
-        command = [sys.executable, HERE / "grpc_generator.py", json.dumps(spec)]
-        super().__init__(command, folder / f"generator-{spec['kind']}.log")
-
-    def result(self, limit_s: float) -> Figures:
-        """Its figures."""
-        result: Figures = json.loads(self.line(limit_s))
-        return result
-
-
-@contextmanager
-def _running(child: Child) -> Iterator[Any]:
-    try:
-        yield child
-    finally:
-        child.stop()
-
-
 def _load(folder: Path, limit_s: float, **spec: Any) -> Figures:
-    with _running(Generator(folder, **spec)) as generator:
-        figures: Figures = generator.result(limit_s)
-        return figures
+    with Generator(_GENERATOR, folder, **spec) as generator:
+        return generator.result(limit_s)
 
 
 def _schedules(folder: Path, server: Child, port: int, seconds: float) -> Figures:
@@ -85,7 +61,7 @@ def _schedules(folder: Path, server: Child, port: int, seconds: float) -> Figure
 
 def _streamed(folder: Path, count: int) -> Figures:
     """A burst: all jobs are due at one instant."""
-    with _running(SchedulerNode(folder)) as node:
+    with SchedulerNode(folder) as node:
         # Far below what it takes, so that they are there in time.
         start_us = (int(time.time() + count / 1_000) + 4) * 1_000_000
         made = _load(
@@ -94,7 +70,7 @@ def _streamed(folder: Path, count: int) -> Figures:
         if made["ended_us"] > start_us - 500_000:
             raise BenchError(f"{count} jobs took too long to schedule: {made['rate']:.0f}/s")
         spec = {"port": node.port, "kind": "watch", "streams": STREAMS, "count": count, "limit_s": 60 + count / 500}
-        with _running(Generator(folder, **spec)) as watching:
+        with Generator(_GENERATOR, folder, **spec) as watching:
             watching.line(START_LIMIT_S)
             sleep_until(start_us - 100_000)
             cpu = cpu_s(node.process.pid)
@@ -110,9 +86,9 @@ def _streamed(folder: Path, count: int) -> Figures:
 
 
 def _null_streamed(folder: Path, count: int) -> Figures:
-    with _running(Null(folder, count)) as null:
+    with Null(folder, count) as null:
         spec = {"port": null.port, "kind": "watch", "streams": STREAMS, "count": count, "limit_s": 120}
-        with _running(Generator(folder, **spec)) as watching:
+        with Generator(_GENERATOR, folder, **spec) as watching:
             watching.line(START_LIMIT_S)
             came = watching.result(120 + START_LIMIT_S)
     seconds = (came["last_us"] - came["first_us"]) / 1e6
@@ -134,7 +110,7 @@ def scheduler(bench: Bench) -> list[Table]:
             with tempfile.TemporaryDirectory(dir=bench.folder) as name:
                 folder = Path(name)
                 ours = what.startswith("wakeful")
-                with _running(SchedulerNode(folder) if ours else Null(folder, count)) as server:
+                with SchedulerNode(folder) if ours else Null(folder, count) as server:
                     unary_runs.append(_schedules(folder, server, server.port, seconds))
             with tempfile.TemporaryDirectory(dir=bench.folder) as name:
                 streamed_runs.append((_streamed if ours else _null_streamed)(Path(name), count))
@@ -144,10 +120,4 @@ def scheduler(bench: Bench) -> list[Table]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--repeat", type=int)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="wakeful-bench-") as place:
-        for table in scheduler(Bench(Path(place), given.quick, given.repeat)):
-            print(table.text())
+    alone(__doc__, scheduler)

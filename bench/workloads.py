@@ -18,12 +18,9 @@ def ceiling(bench: Bench) -> list[Table]:
     table = Table("The harness alone", (("what", "", ""), *rest))
     table.notes.append("Generator and far side share the cores with what is measured; no row below can pass these.")
     for what, null, kind in (("generator → 204 at once", True, "far"), ("generator → receiver", False, "callback")):
-        receiver = Receiver(bench.folder, null)
-        try:
+        with Receiver(bench.folder, null) as receiver:
             spec = {"port": receiver.port, "kind": kind, "warm_s": 0.2, "seconds": bench.size(1.5, 0.7)}
             table.add({"what": f"{what}, 64 callers"}, [generate(bench.folder, callers=64, **spec)])
-        finally:
-            receiver.stop()
     return [table]
 
 

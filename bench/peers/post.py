@@ -1,4 +1,4 @@
-"""What every peer's job does: one POST to the far side over a kept connection, with its instant in a header.
+"""What the peers do alike: their jobs make one POST to the far side over a kept connection, the instant in a header.
 
 Standard library only: it runs in the peers' own environments.
 """
@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 DATA = "x" * 198
@@ -92,6 +92,21 @@ def rate_of_threads(call: Callable[[int], object], callers: int, seconds: float)
     for thread in threads:
         thread.join()
     return _told(took, seconds)
+
+
+def scheduled(command: str, numbers: Sequence[float], add: Callable[[int, str, int], object]) -> None:
+    """The commands ``rate`` and ``create`` of a peer that is called from threads; ``add`` takes number, prefix and due.
+
+    Of other commands nothing is done.
+    """
+    if command == "rate":
+        due_us = int((time.time() + 86_400) * 1e6)
+        print(rate_of_threads(lambda number: add(number, "far", due_us), int(numbers[0]), numbers[1]), flush=True)
+    elif command == "create":
+        begin = time.monotonic()
+        for i in range(int(numbers[0])):
+            add(i, "burst", int(numbers[1]))
+        print(json.dumps({"seconds": time.monotonic() - begin}), flush=True)
 
 
 async def rate_of_tasks(call: Callable[[int], Awaitable[object]], callers: int, seconds: float) -> str:

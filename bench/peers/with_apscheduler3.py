@@ -1,10 +1,8 @@
 """APScheduler 3 on SQLite: ``with_apscheduler3.py FILE PORT COMMAND ARGUMENT…``; see ../compare.py for the commands."""
 
-import json
 import signal
 import sys
 import threading
-import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +11,7 @@ from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
-from post import DATA, post, rate_of_threads
+from post import DATA, post, scheduled
 
 _times: Counter[str] = Counter()
 _lock = threading.Lock()
@@ -62,15 +60,8 @@ def main() -> None:
         name = f"{prefix}-{number}"
         scheduler.add_job("with_apscheduler3:once", DateTrigger(_at(due_us)), [int(port), name, due_us, DATA], id=name)
 
-    if command == "rate":
-        due_us = int((time.time() + 86_400) * 1e6)
-        print(rate_of_threads(lambda number: add(number, "far", due_us), int(numbers[0]), numbers[1]), flush=True)
-    elif command == "create":
-        begin = time.monotonic()
-        for i in range(int(numbers[0])):
-            add(i, "burst", int(numbers[1]))
-        print(json.dumps({"seconds": time.monotonic() - begin}), flush=True)
-    elif command == "recur":
+    scheduled(command, numbers, add)
+    if command == "recur":
         count, seconds, start_us = (int(number) for number in numbers)
         for i in range(count):
             anchor = start_us + i * 1_000_000 // count

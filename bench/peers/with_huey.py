@@ -1,14 +1,12 @@
 """Huey on SQLite: ``with_huey.py FILE PORT COMMAND ARGUMENT…``; see ../compare.py for the commands."""
 
-import json
 import signal
 import sys
-import time
 from datetime import UTC, datetime
 
 from huey import SqliteHuey
 from huey.consumer import Consumer
-from post import DATA, post, rate_of_threads
+from post import DATA, post, scheduled
 
 # fsync: without it, its commits are not on disk. results: nobody asks for them here.
 huey = SqliteHuey("bench", filename=sys.argv[1], fsync=True, results=False, utc=True)
@@ -29,15 +27,8 @@ def main() -> None:
         eta = datetime.fromtimestamp(due_us / 1e6, UTC).replace(tzinfo=None)
         once.schedule((int(port), f"{prefix}-{number}", due_us, DATA), eta=eta)
 
-    if command == "rate":
-        due_us = int((time.time() + 86_400) * 1e6)
-        print(rate_of_threads(lambda number: add(number, "far", due_us), int(numbers[0]), numbers[1]), flush=True)
-    elif command == "create":
-        begin = time.monotonic()
-        for i in range(int(numbers[0])):
-            add(i, "burst", int(numbers[1]))
-        print(json.dumps({"seconds": time.monotonic() - begin}), flush=True)
-    elif command == "work":
+    scheduled(command, numbers, add)
+    if command == "work":
         # What is due is looked for once a second: it can't be asked for oftener.
         consumer = Consumer(huey, workers=4, periodic=False, initial_delay=0.005, max_delay=0.1, scheduler_interval=1)
         consumer.start()
