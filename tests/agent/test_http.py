@@ -14,11 +14,6 @@ pytestmark = pytest.mark.anyio
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class FarSide:
     """Gives each request the next of its replies; ``b""`` hangs up. Remembers what came, by connection."""
 

@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -17,7 +16,7 @@ import apsw
 import httpx2
 
 from support.judge import Journal, S, Verdict, judge, now_us, seconds
-from support.processes import Processes, Wakeful, eventually, free_port, without_secrets
+from support.processes import PLAIN, Processes, Wakeful, eventually, free_port
 from support.receiver import Receiver
 
 # Six seconds of lease, two to the next renewal, and a slow machine.
@@ -65,29 +64,9 @@ class World:
         **options: Any,
     ) -> Wakeful:
         """A node; with ``failpoint``, one that meets it; ``inside`` is what it is started through."""
-        port = receiver.port if receiver is not None else None
-        if not failpoint and not inside:
-            return self.processes.serve(app_id, app_port=port, **options)
-        http_port, own_port = options.pop("http_port", None) or free_port(), free_port()
-        store = options.pop("store", f"sqlite:///{self.file}")
-        home = self.home / f"{app_id}-{len(self.processes.nodes)}"
-        home.mkdir()
-        program = (sys.executable, str(FAILPOINTS), failpoint)
-        flags = [f"--app-id={app_id}", f"--dapr-http-port={http_port}", f"--port={own_port}", f"--store={store}"]
-        flags += ["--dapr-grpc-port=0", *([f"--app-port={port}"] if port else [])]
-        began = time.monotonic()
-        with (home / "stdout").open("wb") as out, (home / "stderr").open("wb") as err:
-            process = subprocess.Popen(
-                [*inside, *program, "serve", *flags, *options.pop("flags", ())],
-                cwd=home,
-                env=without_secrets(home),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-        self.processes.nodes.append(Wakeful(process, home, http_port, own_port, port, store, began))
-        return self.processes.nodes[-1]
+        if failpoint or inside:
+            options["program"] = (*inside, sys.executable, str(FAILPOINTS), failpoint)
+        return self.processes.serve(app_id, app_port=None if receiver is None else receiver.port, **options)
 
     def kill(self, node: Wakeful) -> None:
         """SIGKILL, and the note that it excuses what was in flight."""
@@ -134,13 +113,13 @@ def a_world(home: Path) -> Iterator[World]:
 
 def api(node: Wakeful) -> httpx2.Client:
     """A client of the node's Dapr face."""
-    return httpx2.Client(base_url=node.url(""), timeout=10, trust_env=False)
+    return httpx2.Client(base_url=node.url(""), timeout=10, **PLAIN)
 
 
 def health(node: Wakeful) -> tuple[int, dict[str, Any]]:
     """The status of the node's health, and what it says; zero if it says nothing in two seconds."""
     try:
-        answer = httpx2.get(f"http://127.0.0.1:{node.own_port}/healthz", timeout=2, trust_env=False)
+        answer = httpx2.get(f"http://127.0.0.1:{node.own_port}/healthz", timeout=2, **PLAIN)
     except httpx2.TransportError as error:
         return 0, {"reason": repr(error)}
     return answer.status_code, answer.json()
@@ -191,7 +170,7 @@ class Load:
         while not self._stop.wait(self._pause_s * self._rng.uniform(0.5, 1.5)):
             port = self._rng.choice(self._ports())
             if port not in clients:
-                clients[port] = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=5, trust_env=False)
+                clients[port] = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=5, **PLAIN)
             number += 1
             self._one(clients[port], number)
 

@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.effort import at_most
+from support.examples import examples
+from support.schedules import at
 from wakeful.core.civil import Dst
 from wakeful.core.cron import Cron, Dialect
 from wakeful.core.cron_text import parse_cron
@@ -26,10 +28,6 @@ def dapr(text: str, zone: tzinfo = UTC, dst: Dst = Dst.RAW) -> Cron:
 
 def crontab(text: str, zone: tzinfo = UTC, dst: Dst = Dst.RAW) -> Cron:
     return parse_cron(text, dialect=Dialect.CRONTAB, zone=zone, dst=dst)
-
-
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def walk(cron: Cron, since: datetime, through: datetime) -> Iterator[datetime]:
@@ -331,7 +329,7 @@ ZONES = st.sampled_from(
     ["UTC", "America/New_York", "Africa/Casablanca", "Australia/Lord_Howe", "Pacific/Apia", "America/St_Johns"]
 ).map(ZoneInfo)
 INSTANTS = st.datetimes(datetime(1975, 1, 1), datetime(2150, 1, 1), timezones=st.just(UTC))
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @quick
@@ -350,7 +348,7 @@ def test_next_after_goes_up_and_count_and_last_through_agree_with_it(
         assert cron.next_after(due - TICK) == due
 
 
-@settings(quick, max_examples=60)
+@settings(quick, max_examples=examples(60))
 @given(CRONS, ZONES, st.sampled_from(Dst), INSTANTS, INSTANTS, INSTANTS)
 def test_count_adds_up_over_any_cut(
     text: str, zone: ZoneInfo, dst: Dst, one: datetime, two: datetime, three: datetime
@@ -365,7 +363,7 @@ def test_count_adds_up_over_any_cut(
         assert cron.count(last, through) == 1
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(
     st.one_of(st.text(), st.text("0123456789*/,-?#LWjanfebMON \t\u0663", max_size=40)),
     st.sampled_from(Dialect),

@@ -1,6 +1,7 @@
 """``L``, ``W`` and ``#``, wrap-around ranges and names, against a reference that lists the days of each month."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.effort import at_most
+from support.examples import examples
 from support.slow_cron import SlowCron, in_day_field, in_weekday_field
 from wakeful.core.civil import Dst
 from wakeful.core.cron import Cron, Dialect
@@ -39,13 +41,22 @@ DAYS = ["L", *(f"L-{back}" for back in (1, 2, 3, 15, 27, 28, 29, 30)), "LW", *(f
 WEEKDAYS = [f"{day}L" for day in range(8)] + [f"{day}#{number}" for day in ("0", "MON", "7") for number in range(1, 6)]
 
 
-@pytest.mark.parametrize("text", DAYS)
+# Each form, and the days at which months differ.
+QUICK = {"L", "L-1", "L-30", "LW", "1W", "2W", "28W", "30W", "31W", "0L", "5L", "7L", "0#1", "MON#3", "MON#5", "7#5"}
+
+
+def each(texts: list[str]) -> list[Any]:
+    """The parameters of a test: most are slow, and like the others."""
+    return [pytest.param(text, marks=() if text in QUICK else pytest.mark.slow) for text in texts]
+
+
+@pytest.mark.parametrize("text", each(DAYS))
 def test_each_day_of_a_month_is_the_one_on_the_calendar(text: str) -> None:
     expected = [day for day in every_day(SINCE, THROUGH) if in_day_field(text, day)]
     assert dates(crontab(f"0 0 {text} * *"), SINCE, THROUGH) == expected
 
 
-@pytest.mark.parametrize("text", WEEKDAYS)
+@pytest.mark.parametrize("text", each(WEEKDAYS))
 def test_each_weekday_of_a_month_is_the_one_on_the_calendar(text: str) -> None:
     expected = [day for day in every_day(SINCE, THROUGH) if in_weekday_field(text, day)]
     assert dates(crontab(f"0 0 * * {text}"), SINCE, THROUGH) == expected
@@ -89,7 +100,7 @@ TEXTS = st.tuples(
 ).map(" ".join)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(TEXTS, st.integers(0, 27))
 def test_any_expression_means_what_the_slow_reference_says(text: str, year: int) -> None:
     slow = SlowCron(text)

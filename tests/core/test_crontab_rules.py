@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from support.effort import at_most
+from support.examples import examples
 from wakeful.core.errors import WakefulError
 from wakeful.core.schedule import Schedule, ScheduleText, parse_schedule
 
@@ -55,7 +56,7 @@ def rules(draw: st.DrawFn) -> str:
 STARTS = st.datetimes(datetime(2024, 1, 1), datetime(2024, 12, 31)).map(lambda start: start.replace(microsecond=0))
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=examples(250), deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(rules(), STARTS)
 def test_a_rule_is_due_where_dateutil_says(text: str, start: datetime) -> None:
     try:

@@ -1,7 +1,7 @@
 """The syntax ``crontab``: every form of a schedule, in a zone, from a start through an end."""
 
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.effort import at_most
+from support.examples import examples
+from support.schedules import at, refusal_of, ticks
 from wakeful.core.describe import describe
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.preview import preview
@@ -24,27 +26,7 @@ def parse(schedule: str | None = None, **given: Any) -> Schedule:
     return parse_schedule(ScheduleText(schedule, **given), "crontab", NOW, KNOWN.get)
 
 
-def refusal(schedule: str | None = None, **given: Any) -> str:
-    with pytest.raises(WakefulError) as caught:
-        parse(schedule, **given)
-    assert caught.value.code is ErrorCode.INVALID_SCHEDULE
-    assert len(caught.value.message) < 500
-    return caught.value.message
-
-
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def ticks(schedule: Schedule, limit: int = 100) -> list[datetime]:
-    found: list[datetime] = []
-    due = schedule.first_due()
-    for runs in count(1):
-        if due is None or runs > limit:
-            return found
-        found.append(due)
-        due = schedule.next_due(due, runs)
-    raise AssertionError
+refusal = partial(refusal_of, parse)
 
 
 # --- Forms ------------------------------------------------------------------------------------------------------------
@@ -291,7 +273,7 @@ TEXTS = st.one_of(
 BOUNDS = st.one_of(st.none(), st.sampled_from(["1h", "P1M", "2026-06-01T00:00:00Z", "2027-03-28T02:30", "-1s", "x"]))
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(TEXTS, st.sampled_from([None, "UTC", *KNOWN]), st.sampled_from([None, "once", "skip", "raw"]), BOUNDS, BOUNDS)
 def test_any_text_is_understood_or_refused_and_never_runs_away(
     text: str, zone: str | None, dst: str | None, start: str | None, until: str | None

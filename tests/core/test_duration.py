@@ -7,14 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.effort import at_most
+from support.examples import examples
+from support.schedules import at
 from wakeful.core.duration import Every, IsoDuration, parse_go_duration, parse_iso_duration
 from wakeful.core.errors import ErrorCode, WakefulError
 
 ZERO = timedelta()
-
-
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def go_text(value: timedelta) -> str:
@@ -156,7 +154,7 @@ def test_a_duration_that_leaves_the_calendar_is_refused(text: str) -> None:
         parse_iso_duration(text).added_to(at("2026-01-01T00:00Z"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.one_of(st.text(), st.text("0123456789PRTYMWDHSnum\u00b5sh.-+/ \u0663", max_size=30)))
 def test_any_text_is_a_duration_or_refused(text: str) -> None:
     for parse in (parse_go_duration, parse_iso_duration):

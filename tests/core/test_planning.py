@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from support.examples import examples
 from wakeful.core.job import Catchup, Job, JobKey, JobRecord, JobState, Overlap, TargetSpec
 from wakeful.core.planning import Gone, Plan, choose, leave_out, plan
 from wakeful.core.run import RunState
@@ -352,7 +353,7 @@ TURNS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     schedule=st.sampled_from(["@every 1s", "@every 7s", "@every 100ms", "*/5 * * * * *", "@every 20m", "* * * * *"]),
     overlap=st.sampled_from(Overlap),

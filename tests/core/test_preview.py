@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from support.schedules import at
 from wakeful.core.preview import MOST_INSTANTS, Preview, describe, preview, warnings
 from wakeful.core.schedule import Schedule, ScheduleText, parse_schedule
 
@@ -19,10 +20,6 @@ ELAPSED = "it follows elapsed time through daylight saving"
 
 def parse(schedule: str | None, syntax: str = "crontab", **given: Any) -> Schedule:
     return parse_schedule(ScheduleText(schedule, **given), syntax, NOW, ZoneInfo)
-
-
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 # --- One line ---------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """What a caller may write, what it means together, and which instants come of it."""
 
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.effort import at_most
+from support.examples import examples
+from support.schedules import at, refusal_of, ticks
 from wakeful.core.cron import Cron
 from wakeful.core.duration import Every
 from wakeful.core.errors import ErrorCode, WakefulError
@@ -25,29 +27,7 @@ def parse(
     return parse_schedule(ScheduleText(schedule, due_time, ttl, repeats), "dapr", NOW, KNOWN.get)
 
 
-def refusal(
-    schedule: str | None = None, due_time: str | None = None, ttl: str | None = None, repeats: int | None = None
-) -> str:
-    with pytest.raises(WakefulError) as caught:
-        parse(schedule, due_time, ttl, repeats)
-    assert caught.value.code is ErrorCode.INVALID_SCHEDULE
-    assert len(caught.value.message) < 500
-    return caught.value.message
-
-
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def ticks(schedule: Schedule, limit: int = 100) -> list[datetime]:
-    found: list[datetime] = []
-    due = schedule.first_due()
-    for runs in count(1):
-        if due is None or runs > limit:
-            return found
-        found.append(due)
-        due = schedule.next_due(due, runs)
-    raise AssertionError
+refusal = partial(refusal_of, parse)
 
 
 # --- The text of `schedule` -----------------------------------------------------------------------------------------
@@ -301,7 +281,7 @@ def test_a_single_instant_passes_once() -> None:
 TEXTS = st.sampled_from(["@every 7s", "@every 13ms", "*/9 * * * * *", "0 */3 * * * *", "TZ=Europe/Rome 5 * * * *"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(TEXTS, st.sampled_from([None, "0s", "1234ms", "-2h"]), st.sampled_from([None, "90s", "1h"]), st.integers(1, 30))
 def test_passed_agrees_with_going_from_tick_to_tick(text: str, due: str | None, ttl: str | None, steps: int) -> None:
     schedule = parse(text, due, ttl)
@@ -335,7 +315,7 @@ def test_an_unknown_syntax_is_refused_with_the_known_ones() -> None:
     assert all(name == name.lower() for name in SYNTAXES)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(
     st.one_of(st.none(), st.text(), st.text("0123456789*/,-?@TZ=everyhourlyUC: ", max_size=30)),
     st.one_of(st.none(), st.text(), st.text("0123456789PTRDMYhms.:-+Z/", max_size=30)),

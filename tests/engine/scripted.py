@@ -114,6 +114,18 @@ class ScriptedStore:
         self.after: dict[str, Callable[[], Any]] = {}
         self.under_way = 0
 
+    def hold_after(self, method: str) -> tuple[asyncio.Event, asyncio.Event]:
+        """The method's next call comes back only once the second event is set; the first tells that it was made."""
+        made, go_on = asyncio.Event(), asyncio.Event()
+
+        async def hold() -> None:
+            self.heal()
+            made.set()
+            await go_on.wait()
+
+        self.after[method] = hold
+        return made, go_on
+
     def fail(self, *methods: str, error: Exception = UNAVAILABLE) -> None:
         """These methods raise until ``heal``."""
 

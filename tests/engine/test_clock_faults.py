@@ -83,7 +83,7 @@ async def test_what_a_step_forwards_passed_is_a_matter_of_catch_up() -> None:
 # ── backwards (F12, store.md 15) ──
 
 
-@pytest.mark.parametrize("back_h", [1, 2, 25])
+@pytest.mark.parametrize("back_h", [1, *(pytest.param(hours, marks=pytest.mark.slow) for hours in (2, 25))])
 async def test_after_a_step_backwards_what_follows_elapsed_time_goes_on_at_once(back_h: int) -> None:
     async with world("2026-03-04T12:05:10Z") as here:
         watch = Watch(here)

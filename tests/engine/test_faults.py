@@ -99,7 +99,7 @@ async def test_health_is_red_while_a_part_of_the_engine_keeps_raising_and_green_
 
 
 @pytest.mark.parametrize("methods", [("claim_due",), ("settle",), ("heartbeat",), ("claim_due", "settle", "heartbeat")])
-@pytest.mark.parametrize("outage_s", [2.5, 20])
+@pytest.mark.parametrize("outage_s", [2.5, pytest.param(20, marks=pytest.mark.slow)])
 async def test_while_the_store_is_away_nothing_is_lost(
     node: Member, clock: VirtualClock, methods: tuple[str, ...], outage_s: float
 ) -> None:

@@ -138,14 +138,7 @@ async def test_a_run_claimed_while_the_node_stops_is_not_cut_off_within_the_grac
     first.hold()
     await node.put(a_job("first"))
     await clock.until(lambda: first.given)
-    claimed, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hold() -> None:
-        node.store.heal()
-        claimed.set()
-        await go_on.wait()
-
-    node.store.after["claim_due"] = hold
+    claimed, go_on = node.store.hold_after("claim_due")
     second.hold()
     await node.put(a_job("second", queue=OTHER))
     await clock.until(claimed.is_set)
@@ -299,14 +292,7 @@ async def test_claims_that_return_after_the_lease_has_gone_are_not_delivered(
     stopped = cluster.node(clock=own)
     sink = stopped.sink()
     await own.advance(0.1)
-    claimed, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hold() -> None:
-        stopped.store.heal()
-        claimed.set()
-        await go_on.wait()
-
-    stopped.store.after["claim_due"] = hold
+    claimed, go_on = stopped.store.hold_after("claim_due")
     await stopped.put(a_job())
     await own.until(claimed.is_set)
     other = cluster.node().sink()

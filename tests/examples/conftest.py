@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,24 +18,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 import pytest
 
+from support.processes import BIN, WAKEFUL, eventually
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
-BIN = Path(sys.executable).parent
-DEADLINE_S = 20.0
-T = TypeVar("T")
-
-
-def poll(condition: Callable[[], T], what: str, deadline_s: float = DEADLINE_S) -> T:
-    """The first true value of ``condition``; fails when the deadline passes."""
-    end = time.monotonic() + deadline_s
-    while not (value := condition()):
-        assert time.monotonic() < end, f"waited {deadline_s:g} s in vain for {what}"
-        time.sleep(0.02)
-    return value
+SUPPORT = Path(__file__).parents[1] / "support"
 
 
 # Below the range from which the system takes ports for outgoing connections, and each process of the tests elsewhere
@@ -137,7 +127,7 @@ class ScriptedServer:
 
 @pytest.fixture(scope="session")
 def wait_for() -> Callable[..., Any]:
-    return poll
+    return eventually
 
 
 @pytest.fixture
@@ -176,6 +166,9 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ModuleType]]
     """Imports a sample as uvicorn would from its folder, under an environment of its own."""
     for name in ("APP_ID", "DAPR_HTTP_PORT", "TICK", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
+    # The samples make a client for each call: with all the roots of this machine, which none of them needs here, most
+    # of the time would go there.
+    monkeypatch.setenv("SSL_CERT_FILE", str(SUPPORT / "self_signed.pem"))
 
     def load(sample: str, **environment: str) -> ModuleType:
         for name, value in environment.items():
@@ -220,9 +213,9 @@ class Wakeful:
         return False
 
     def wait_ready(self, *, app: bool) -> None:
-        poll(self.ready, "wakeful's API", 30)
+        eventually(self.ready, "wakeful's API", 30)
         if app:
-            poll(lambda: listening(self.app_port), "the app's port", 30)
+            eventually(lambda: listening(self.app_port), "the app's port", 30)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """Ends it. Should it not end, or leave its app behind, both are made to."""
@@ -250,7 +243,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Wa
         folder, _, module = (sample or "").rpartition("/")
         app = [sys.executable, "-m", "uvicorn", f"{module}:app", "--port", str(app_port)]
         command = [
-            str(BIN / "wakeful"),
+            WAKEFUL,
             *(["run", *options, "--", *app] if sample else ["serve", "--port=0", "--dapr-grpc-port=0", *options]),
         ]
         # This environment's programs and nothing else: no Docker, no CLI of another system, no settings of somebody.

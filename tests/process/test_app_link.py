@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from support.processes import App, Processes, Wakeful, eventually, free_port
+from support.processes import PLAIN, App, Processes, Wakeful, eventually, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -15,12 +15,12 @@ HEALTH = ["--enable-app-health-check", "--app-health-probe-interval=1", "--app-h
 
 
 def metadata(node: Wakeful) -> dict[str, Any]:
-    return httpx2.get(node.url("/v1.0/metadata"), timeout=5, trust_env=False).json()  # type: ignore[no-any-return]
+    return httpx2.get(node.url("/v1.0/metadata"), timeout=5, **PLAIN).json()  # type: ignore[no-any-return]
 
 
 def remind(node: Wakeful, path: str, **reminder: Any) -> int:
     url = node.url(f"/v1.0/actors/{path}")
-    return httpx2.post(url, json=reminder, timeout=5, trust_env=False).status_code
+    return httpx2.post(url, json=reminder, timeout=5, **PLAIN).status_code
 
 
 def hosts(node: Wakeful, *types: str) -> Callable[[], bool]:
@@ -75,7 +75,7 @@ def test_a_reminder_reaches_its_actor_as_often_as_it_should(processes: Processes
 
     eventually(lambda: len(app.calls) == 3, "three reminders")
     url = node.url("/v1.0/actors/Cat/1/reminders/feed")
-    gone = lambda: httpx2.get(url, timeout=5, trust_env=False).status_code == 404  # noqa: E731
+    gone = lambda: httpx2.get(url, timeout=5, **PLAIN).status_code == 404  # noqa: E731
     eventually(gone, "the end of the reminder")
     assert len(app.calls) == 3
     (call, *_) = app.calls

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from support.far_sides import FarSide, H2FarSide, Reply
+from support.processes import PLAIN
 from wakeful.config import Config, HealthCheck
 from wakeful.node import running
 
@@ -61,7 +62,7 @@ async def test_jobs_and_reminders_reach_the_app(tmp_path: Path, protocol: str) -
     await far.listen()
     async with (
         running(config(tmp_path / "wakeful.db", far.port, protocol), never) as ports,
-        httpx2.AsyncClient(trust_env=False) as client,
+        httpx2.AsyncClient(**PLAIN) as client,
     ):
         await until(lambda: far.received)
         sidecar = f"http://127.0.0.1:{ports.http}/v1.0"
@@ -103,7 +104,7 @@ async def test_jobs_reach_a_grpc_app_that_is_well(tmp_path: Path) -> None:
     await server.start()
     async with (
         running(config(tmp_path / "wakeful.db", port, "grpc"), never) as ports,
-        httpx2.AsyncClient(trust_env=False) as client,
+        httpx2.AsyncClient(**PLAIN) as client,
     ):
         url = f"http://127.0.0.1:{ports.http}/v1.0/jobs/tick"
         assert (await client.post(url, json={"dueTime": "0s"})).status_code == 204

@@ -6,7 +6,7 @@ import time
 import httpx2
 import pytest
 
-from support.processes import Processes, Wakeful, cli, eventually, free_port
+from support.processes import PLAIN, Processes, Wakeful, cli, eventually, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def test_a_callback_in_flight_when_told_to_stop_ends_and_is_recorded(processes: 
 
 def node_answers(node: Wakeful) -> bool:
     try:
-        httpx2.get(node.url("/v1.0/healthz"), timeout=1, trust_env=False)
+        httpx2.get(node.url("/v1.0/healthz"), timeout=1, **PLAIN)
     except httpx2.TransportError:
         return False
     return True
@@ -171,7 +171,7 @@ def test_the_own_api_tells_the_nodes_health_as_json(processes: Processes) -> Non
     node = processes.serve(app_port=app.port).wait_ready()
 
     def healthy() -> httpx2.Response | None:
-        answer = httpx2.get(f"http://127.0.0.1:{node.own_port}/healthz", timeout=5, trust_env=False)
+        answer = httpx2.get(f"http://127.0.0.1:{node.own_port}/healthz", timeout=5, **PLAIN)
         return answer if len(answer.json()["queues"]) == 2 else None
 
     answer = eventually(healthy, "the app's queue")
@@ -197,5 +197,5 @@ def test_commands_work_beside_a_running_node(processes: Processes) -> None:
     eventually(lambda: app.calls_of("after"), "a job that is due later")
     # One that was claimed before the delete may still have come.
     assert len(app.calls_of("every")) <= calls + 1
-    answer = httpx2.get(node.url("/v1.0-alpha1/jobs/every"), timeout=5, trust_env=False)
+    answer = httpx2.get(node.url("/v1.0-alpha1/jobs/every"), timeout=5, **PLAIN)
     assert answer.status_code == 404

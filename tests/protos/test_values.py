@@ -10,6 +10,7 @@ from google.protobuf.struct_pb2 import Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from wakeful.core.job import Data
 from wakeful.protos import well_known
 from wakeful.protos.values import VALUE_URL, any_of, data_of, json_of, packed, unpacked
@@ -21,7 +22,7 @@ plain = st.recursive(
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
     max_leaves=30,
 )
-EACH = settings(max_examples=300, deadline=None)
+EACH = settings(max_examples=examples(300), deadline=None)
 
 
 def value_of(data: Any) -> Value:

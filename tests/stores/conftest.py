@@ -9,11 +9,6 @@ from support.stores import STORES, Opener
 from wakeful.core.ports import Store
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(params=STORES)
 async def opener(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opener]:
     opener = Opener(request.param, tmp_path)

@@ -239,6 +239,7 @@ async def test_9_latest_makes_one_run_of_three_days_and_one_row_of_the_rest(stor
     assert (record.seq, record.not_run, record.active, record.next_due_at) == (259_200, 259_199, 1, now + s(1))
 
 
+@pytest.mark.slow
 async def test_14_twenty_thousand_jobs_of_one_app_do_not_delay_another(store: Store) -> None:
     many, slots = 20_000, 256
     for start in range(0, many, 5_000):

@@ -121,7 +121,7 @@ async def test_data_of_any_size_comes_back_byte_for_byte(store: Store, size: int
     assert (await records(store))[0].job.data == Data("json", body)
 
 
-@pytest.mark.parametrize("how", [Put.REPLACE, Put.EDIT])
+@pytest.mark.parametrize("how", [Put.REPLACE, pytest.param(Put.EDIT, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("new", [None, *SIZES])
 @pytest.mark.parametrize("old", [None, 0, 1024, 1025])
 async def test_data_gives_way_to_other_data_of_any_size(

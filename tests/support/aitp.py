@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx2
 
-from support.processes import BIN, WAKEFUL, alive, eventually, free_port, without_secrets
+from support.processes import BIN, PLAIN, WAKEFUL, alive, eventually, free_port, without_secrets
 
 
 @dataclass
@@ -58,12 +58,12 @@ class AitpNode(Started):
     client: httpx2.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = httpx2.Client(base_url=self.url, timeout=30, trust_env=False)
+        self.client = httpx2.Client(base_url=self.url, timeout=30, **PLAIN)
 
     def answers(self) -> bool:
         assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.said}"
         with suppress(httpx2.TransportError):
-            return httpx2.get(f"{self.url}/health", timeout=5, trust_env=False).status_code == 200
+            return httpx2.get(f"{self.url}/health", timeout=5, **PLAIN).status_code == 200
         return False
 
     def wait_ready(self) -> "AitpNode":

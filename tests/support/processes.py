@@ -24,6 +24,8 @@ WAKEFUL = str(BIN / "wakeful")
 # A loaded machine starts a Python process slowly.
 DEADLINE_S = 20.0
 LOOK_EVERY_S = 0.01
+# For HTTP clients: no proxy of the machine's, and no TLS, whose roots take longer to read than most calls.
+PLAIN: Mapping[str, Any] = {"trust_env": False, "verify": False}
 
 
 def eventually(condition: Callable[[], T], what: str, deadline_s: float = DEADLINE_S) -> T:
@@ -53,6 +55,23 @@ def alive(pid: int) -> bool:
 def without_secrets(home: Path, **more: str) -> dict[str, str]:
     """An environment with nothing of the machine's user in it."""
     return {"PATH": f"{BIN}:/usr/bin:/bin", "HOME": str(home), "PYTHONUNBUFFERED": "1", "LANG": "C.UTF-8", **more}
+
+
+def spawn(
+    command: Sequence[str], home: Path, environment: Mapping[str, str] | None = None
+) -> "subprocess.Popen[bytes]":
+    """Starts a program in a new folder, which gets what it prints: the files ``stdout`` and ``stderr``."""
+    home.mkdir()
+    with (home / "stdout").open("wb") as out, (home / "stderr").open("wb") as err:
+        return subprocess.Popen(
+            command,
+            cwd=home,
+            env=without_secrets(home, **(environment or {})),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
 
 
 @dataclass
@@ -162,13 +181,13 @@ class Wakeful:
 
     def put(self, name: str, **job: Any) -> None:
         """Schedules a job as an app does."""
-        answer = httpx2.post(self.url(f"/v1.0-alpha1/jobs/{name}"), json=job, timeout=10, trust_env=False)
+        answer = httpx2.post(self.url(f"/v1.0-alpha1/jobs/{name}"), json=job, timeout=10, **PLAIN)
         assert answer.status_code == 204, answer.text
 
     def ready(self) -> bool:
         assert self.process.poll() is None, f"wakeful ended with {self.process.returncode}:\n{self.err}"
         with suppress(httpx2.TransportError):
-            return httpx2.get(self.url("/v1.0/healthz"), timeout=5, trust_env=False).status_code == 204
+            return httpx2.get(self.url("/v1.0/healthz"), timeout=5, **PLAIN).status_code == 204
         return False
 
     def wait_ready(self) -> "Wakeful":
@@ -244,10 +263,10 @@ class Processes:
         store: str | None = None,
         flags: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = (WAKEFUL,),
     ) -> Wakeful:
         """Starts a node on free ports; on the file ``wakeful.db`` of this test unless another store is given."""
         home = self.home / f"{app_id}-{len(self.nodes)}"
-        home.mkdir()
         http_port = http_port or free_port()
         own_port = own_port or free_port()
         store = store or f"sqlite:///{self.home / 'wakeful.db'}"
@@ -256,16 +275,7 @@ class Processes:
         if app_port is not None:
             options.append(f"--app-port={app_port}")
         began = time.monotonic()
-        with (home / "stdout").open("wb") as out, (home / "stderr").open("wb") as err:
-            process = subprocess.Popen(
-                [WAKEFUL, verb, *options, *flags, *command],
-                cwd=home,
-                env=without_secrets(home, **(environment or {})),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
+        process = spawn([*program, verb, *options, *flags, *command], home, environment)
         self.nodes.append(Wakeful(process, home, http_port, own_port, app_port, store, began))
         return self.nodes[-1]
 

@@ -21,7 +21,7 @@ from zlib import crc32
 
 import httpx2
 
-from support.processes import eventually
+from support.processes import PLAIN, eventually
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 US = timedelta(microseconds=1)
@@ -107,7 +107,7 @@ class Receiver:
         """From now on these rules hold, the first that applies; without any, every answer is 200 at once."""
         self._rules = rules
         body = json.dumps([vars(rule) for rule in rules])
-        answer = httpx2.post(f"http://127.0.0.1:{self.port}/rules", content=body, timeout=10, trust_env=False)
+        answer = httpx2.post(f"http://127.0.0.1:{self.port}/rules", content=body, timeout=10, **PLAIN)
         assert answer.status_code == 200
 
     def signal(self, number: signal.Signals) -> None:

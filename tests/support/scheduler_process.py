@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import httpx2
 
-from support.processes import WAKEFUL, eventually, without_secrets
+from support.processes import PLAIN, WAKEFUL, eventually, spawn
 from wakeful.protos import scheduler as messages
 
 SERVICE = "/dapr.proto.scheduler.v1.Scheduler"
@@ -88,13 +88,13 @@ class SchedulerProcess:
     def health(self) -> int:
         """The status of GET /healthz; 0 if nobody answers."""
         with suppress(httpx2.TransportError):
-            answer = httpx2.get(f"http://127.0.0.1:{self.health_port}/healthz", timeout=5, trust_env=False)
+            answer = httpx2.get(f"http://127.0.0.1:{self.health_port}/healthz", timeout=5, **PLAIN)
             assert answer.content == b""
             return int(answer.status_code)
         return 0
 
     def metrics(self) -> str:
-        return str(httpx2.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5, trust_env=False).text)
+        return str(httpx2.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5, **PLAIN).text)
 
     def channel(self, options: Sequence[tuple[str, int]] = ()) -> grpc.Channel:
         self.channels.append(grpc.insecure_channel(f"127.0.0.1:{self.port}", [*options, *_OF_ITS_OWN]))
@@ -142,19 +142,9 @@ class Schedulers:
     def start(self, *flags: str, ports: bool = True, environment: Mapping[str, str] | None = None) -> SchedulerProcess:
         """One on free ports, and on this test's store unless a flag says otherwise."""
         home = self.home / f"scheduler-{len(self.started)}"
-        home.mkdir()
         own = ["--port=0", "--healthz-port=0", "--metrics-port", "0"] if ports else []
         data = [] if any("--store" in flag or "data-dir" in flag for flag in flags) else ["--etcd-data-dir", "../data"]
-        with (home / "stdout").open("wb") as out, (home / "stderr").open("wb") as err:
-            process = subprocess.Popen(
-                [WAKEFUL, "scheduler", *own, *data, *flags],
-                cwd=home,
-                env=without_secrets(home, **(environment or {})),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
+        process = spawn([WAKEFUL, "scheduler", *own, *data, *flags], home, environment)
         self.started.append(SchedulerProcess(process, home))
         return self.started[-1]
 

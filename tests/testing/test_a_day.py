@@ -91,6 +91,7 @@ async def trace(hours: float, seed: int) -> tuple[list[Delivery], dict[str, list
         return here.deliveries(), rows
 
 
+@pytest.mark.slow
 def test_two_runs_with_one_seed_leave_the_same_trace_and_another_seed_another() -> None:
     first, again = (asyncio.run(trace(2, seed=7)) for _ in range(2))
     assert len(first[0]) > 10_000

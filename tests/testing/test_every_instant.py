@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from support.stores import NOON
 from wakeful.core.job import Catchup, CountedFrom, JobState, Overlap, RetryPolicy
 from wakeful.core.run import Cause, Outcome, Run, Succeeded
@@ -178,7 +179,7 @@ async def tell(jobs: Sequence[Case], happenings: Sequence[tuple[int, str, int]])
         await story.check()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(cases, min_size=1, max_size=4), events)
 def test_every_instant_is_in_exactly_one_row_in_order(
     jobs: Sequence[Case], happenings: Sequence[tuple[int, str, int]]

@@ -4,7 +4,12 @@ import asyncio
 import textwrap
 from typing import Any
 
+import pytest
+
 import wakeful.testing
+
+# A month of seconds, with a heartbeat every other one.
+pytestmark = pytest.mark.slow
 
 
 def test_the_example_in_the_documentation_runs() -> None:

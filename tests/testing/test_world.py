@@ -97,6 +97,7 @@ async def test_only_one_at_a_time_turns_the_clock() -> None:
 # ── the world ──
 
 
+@pytest.mark.slow
 async def test_a_day_of_nothing_ends_at_its_end() -> None:
     async with world("2026-01-01T00:00:00Z") as here:
         await here.put("daily", "0 12 * * *")

@@ -121,6 +121,7 @@ def test_a_session_is_taken_with_a_warning_and_the_schedule_is_in_wakefuls_store
     assert TaskScheduler(f"sqlite:///{path}").pause_schedule(made.schedule_id)
 
 
+@pytest.mark.slow
 def test_the_worker_executes_what_is_due_until_it_is_cancelled(scheduler: TaskScheduler, path: Path) -> None:
     made = scheduler.create_schedule({**DAILY, "cron_expression": "* * * * * *"})
 

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from support.examples import examples
 from support.stores import NOON, QUEUE, a_job, a_node, finish, key, s
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import Catchup, CountedFrom, JobState, Overlap, RetryPolicy
@@ -221,6 +222,6 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 AnyOrder.TestCase.settings = settings(
-    max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(50), stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestAnyOrder = pytest.mark.timeout(300)(AnyOrder.TestCase)
