@@ -4,6 +4,8 @@ APP_PORT ?= 8000
 DAPR_HTTP_PORT ?= 3500
 BIN := $(CURDIR)/.venv/bin
 READY := .venv/.ready
+# Some machines forbid it: then each run would compile every test anew, which takes as long as a tenth of them.
+export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check bench soak protos lock tools
