@@ -230,7 +230,11 @@ async def test_facts_that_json_does_not_know_become_text(place: Place, mode: Mod
     assert told["outputs"] == {"when": "2026-01-26T14:00:00Z", "where": "/x", "nan": None, "5": [1, 2]}
 
 
-@pytest.mark.parametrize("facts", [{"n": 2**70}, {"s": "\ud800"}, {"s": {1: {}, "1": 2}, "o": object()}], ids=repr)
+@pytest.mark.parametrize(
+    "facts",
+    [{"n": 2**70}, {"s": "\ud800"}, {"s": {1: {}, "1": 2}, "o": object()}],
+    ids=["number", "surrogate", "object"],
+)
 async def test_facts_that_are_no_json_fail_no_run(place: Place, mode: Mode, facts: dict[str, Any]) -> None:
     mode.answer = Performed(True, 0, b"done", facts=facts)
     assert result(await place.sink.deliver(cron_claim()))["output"] == "done"
