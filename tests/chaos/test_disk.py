@@ -216,6 +216,8 @@ def test_a_file_that_another_holds_for_long_is_waited_for(world: World) -> None:
         world.journal.put(client, "every", start + S // 2, every_us=S // 5, count=60)
         eventually(receiver.arrivals, "the first run")
         holder = apsw.Connection(str(world.file))
+        # The node has it, now and then.
+        holder.set_busy_timeout(10_000)
         holder.execute("BEGIN IMMEDIATE")
         eventually(lambda: world.journal.put(client, f"held-{now_us()}", now_us()) != DONE, "a refusal", 12)
         eventually(lambda: health(node)[0] == 503, "health to be red", 12)
