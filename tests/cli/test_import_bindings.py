@@ -8,6 +8,8 @@ import pytest
 
 from cli.conftest import Result
 
+pytestmark = pytest.mark.slow
+
 Wakeful = Callable[..., Result]
 
 DAILY = """\

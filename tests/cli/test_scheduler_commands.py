@@ -34,6 +34,8 @@ from wakeful.scheduler import KnownCalendar, Scheduler
 from wakeful.stores.sqlite import SqliteStore
 from wakeful.zones import load_zone
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Any]
 
 

@@ -10,6 +10,8 @@ from support.stores import a_job
 from wakeful.core.job import Catchup
 from wakeful.core.run import Failed
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., Any]
 Fill = Callable[..., None]
 

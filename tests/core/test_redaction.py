@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from wakeful.core.redaction import MARK, redact
 
+pytestmark = pytest.mark.slow
+
 # Of no service, and of nobody; put together, so that nobody takes them for real ones.
 SLACK = "xoxb-" + "123456789012-abcdefghijkl"
 HOOK = "https://hooks.slack.com/services/" + "T00000000/B00000000/abcdefgh12345678"

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = "scheduler-test-py/main"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = "task-executor/main"
 README = Path(__file__).parents[2] / "examples" / "README.md"
 SCHEDULE_TASK = "/programmatic/schedule-task"

@@ -16,7 +16,7 @@ from support.processes import PLAIN
 from wakeful.config import Config, HealthCheck
 from wakeful.node import running
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 CONFIG = Reply(200, json.dumps({"entities": ["Cat"]}).encode())
 

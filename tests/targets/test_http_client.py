@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from wakeful.targets import http_client
 from wakeful.targets.http_client import HttpClient, NoAnswerError, NotSentError, Response, request_target
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 Open = Callable[..., Any]
 Say = Callable[[asyncio.StreamWriter], Awaitable[None]]

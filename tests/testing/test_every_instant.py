@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,8 @@ from wakeful.core.job import Catchup, CountedFrom, JobState, Overlap, RetryPolic
 from wakeful.core.run import Cause, Outcome, Run, Succeeded
 from wakeful.engine import Limits
 from wakeful.testing import Delivery, Failed, Rejected, World, world
+
+pytestmark = pytest.mark.slow
 
 HOUR = timedelta(hours=1)
 END = NOON + HOUR

@@ -10,7 +10,7 @@ from wakeful.core.job import Calendar, Catchup, JobState, Overlap, RetryPolicy
 from wakeful.core.run import Run
 from wakeful.testing import Failed, Rejected, World, world
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 MINUTELY = "* * * * *"
 PACE = ms(5)

@@ -9,7 +9,7 @@ from dbus_fast.aio import MessageBus
 
 from support.bus import NAME, PATH
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 # C2.2's table with the document's methods, and the twins.
 MEMBERS = {

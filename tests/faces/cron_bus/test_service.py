@@ -20,7 +20,7 @@ from wakeful.faces.cron.bus_calls import Caller, Calls
 from wakeful.faces.cron.bus_connection import BusError, ask_bus, connected
 from wakeful.faces.cron.bus_handlers import HANDLERS, Place
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from dbus_fast.aio import MessageBus
 from support.bus import PrivateBus, logind, until
 from wakeful.faces.cron.sleep import Sleepers, SleepWatch
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 @dataclass

@@ -10,7 +10,7 @@ from wakeful.core.ports import JobQuery
 from wakeful.protos import common, well_known
 from wakeful.protos import scheduler as messages
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 NO_TARGET = messages.JobMetadata(app_id="app", namespace="default")
 DEFAULT_POLICY = common.JobFailurePolicy(

@@ -17,7 +17,7 @@ from support.scheduler_door import (
     until,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 async def host(door: SchedulerDoor, *limits: Any, types: tuple[str, ...] = ("T",)) -> Sidecar:

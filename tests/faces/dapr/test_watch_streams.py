@@ -21,7 +21,7 @@ from wakeful.core.job import JobKey, TargetSpec
 from wakeful.faces.dapr.watch_stream import MOST_HELD, ROOM
 from wakeful.protos import common, well_known
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 async def test_a_watched_job_is_sent_as_it_was_scheduled_and_its_run_is_history(door: SchedulerDoor) -> None:

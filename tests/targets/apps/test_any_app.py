@@ -18,7 +18,7 @@ from wakeful.targets.grpc import GrpcApp
 from wakeful.targets.http import HttpApp, open_client
 
 Open = Callable[..., Any]
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 # What an app may answer, as HTTP and as gRPC says it.
 ANSWERS: dict[str, tuple[Any, Any]] = {
     "done": (204, True),

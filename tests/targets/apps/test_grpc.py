@@ -20,6 +20,8 @@ from support.grpc_far_side import OK, app_on, gone, unused_port
 from wakeful.core.job import Data, TargetSpec
 from wakeful.core.run import Failed, Rejected, Succeeded, Unavailable
 
+pytestmark = pytest.mark.slow
+
 Open = Callable[..., Any]
 BOTH = ("OnJobEvent", "OnJobEventAlpha1")
 STRING_VALUE = "type.googleapis.com/google.protobuf.StringValue"

@@ -16,7 +16,7 @@ from support.bus import until
 from wakeful.core.run import Failed, Rejected, Succeeded
 from wakeful.targets.notices import mail as mail_module
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 Open = Callable[..., Any]
 PASSWORD = "correct-horse-7"

@@ -13,7 +13,7 @@ import yaml
 from wakeful.core.run import Failed, Succeeded
 from wakeful.targets.notices import memory
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 Open = Callable[..., Any]
 

@@ -11,7 +11,7 @@ import pytest
 from support.far_sides import Reply
 from wakeful.targets.web import Answer, Request, WebError, ask, check_private, check_url
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 Open = Callable[..., Any]
 Say = Callable[[asyncio.StreamWriter], Awaitable[None]]

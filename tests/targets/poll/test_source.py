@@ -16,6 +16,8 @@ from wakeful.targets.poll_conditions import parse_condition
 from wakeful.targets.poll_fetch import PollError, fetch_items
 from wakeful.targets.poll_source import CommandAsk, PollSource, UrlAsk, parse_source, read_source
 
+pytestmark = pytest.mark.slow
+
 Open = Callable[..., Any]
 PATH = {"PATH": os.environ["PATH"]}
 COMMAND: dict[str, Any] = {"type": "command", "command": ["glab", "mr", "list", "--output", "json"]}
