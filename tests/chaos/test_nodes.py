@@ -2,7 +2,7 @@
 
 import pytest
 
-from chaos.world import TAKEN_OVER_S, Load, World, ready_s, seeded, sound
+from chaos.world import READY_WITHIN_S, TAKEN_OVER_S, Load, World, ready_s, seeded, sound
 from support.judge import S, Verdict, now_us
 from support.processes import Wakeful, eventually
 from support.receiver import Receiver, Rule
@@ -40,7 +40,7 @@ def test_nodes_on_one_file_that_are_killed_in_turn_lose_nothing(world: World) ->
             place = rng.randrange(3)
             world.kill(nodes[place])
             nodes[place] = world.node(receiver, http_port=nodes[place].http_port)
-            assert ready_s(nodes[place]) < 3
+            assert ready_s(nodes[place]) < READY_WITHIN_S
     settled(world, nodes, "3 nodes, 6 kills")
 
 
@@ -72,4 +72,4 @@ def test_a_rolling_restart_is_not_noticed(world: World) -> None:
             nodes[place] = world.node(receiver, http_port=nodes[place].http_port).wait_ready()
     verdict = settled(world, nodes, "rolling restart")
     assert not verdict.twice
-    assert verdict.worst < 3
+    assert verdict.worst < 10
