@@ -135,7 +135,7 @@ class Parts:
     def _tools(self) -> Tools:
         return Tools(
             send=self._send_to_slack,
-            fetch=_fetch,
+            fetch=fetch,
             memory=self._memory,
             now=self._local_now,
             programs=_Programs(self),
@@ -217,8 +217,13 @@ class _Seen:
         await self._scheduler.documents.put(_SEEN, job, msgspec.json.encode(seen).decode())
 
 
-async def _fetch(
+async def fetch(
     method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
 ) -> tuple[int, Mapping[str, str], bytes]:
+    """What skills do HTTP with: status, headers and body.
+
+    Raises:
+        WebError, ValueError: as ``ask``.
+    """
     answer = await ask(Request(url, method, headers, body), timeout_s, ANSWER_LIMIT)
-    return answer.status, {}, answer.body
+    return answer.status, answer.headers, answer.body

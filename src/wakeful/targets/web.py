@@ -36,11 +36,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The status and the body; ``cut``: there was more of it."""
+    """The status, the body and the headers, named in small letters; ``cut``: there was more of the body."""
 
     status: int
     body: bytes
     cut: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 def check_url(url: str) -> str:
@@ -93,7 +94,7 @@ async def ask(request: Request, timeout_s: float, limit: int, tls: ssl.SSLContex
                 # The kernel may call from the very port that is called: the socket then talks to itself.
                 raise WebError(f"no connection to {origin}: nobody listens there")
             writer.write(_head(request, parts) + request.body)
-            return await _read(reader, limit)
+            return await _read(reader, limit, bodiless=request.method == "HEAD")
     except TimeoutError as error:
         raise WebError(f"no answer from {origin} within {timeout_s:g} s") from error
     except (HttpParserError, HttpParserUpgrade) as error:
@@ -108,18 +109,23 @@ async def ask(request: Request, timeout_s: float, limit: int, tls: ssl.SSLContex
 class _Reading:
     """An answer that is being read; the parser calls it."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, bodiless: bool) -> None:
         self.parser = HttpResponseParser(self)
         self.body = bytearray()
+        self.headers: dict[str, str] = {}
         self.cut = self.complete = self.in_body = self.framed = False
         self._limit = limit
+        self._bodiless = bodiless
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
+        self.headers[name.decode("latin-1")] = value.decode("latin-1")
         self.framed |= name == b"content-length" or (name == b"transfer-encoding" and b"chunked" in value.lower())
 
     def on_headers_complete(self) -> None:
         self.in_body = True
+        # RFC 9110, 9.3.2: the length that an answer to HEAD tells is that of a body that does not come.
+        self.complete = self._bodiless and self.parser.get_status_code() >= 200
 
     def on_body(self, piece: bytes) -> None:
         room = self._limit - len(self.body)
@@ -128,13 +134,15 @@ class _Reading:
 
     def on_message_complete(self) -> None:
         if 100 <= self.parser.get_status_code() < 200:
-            self.in_body = self.framed = False  # an interim answer: the one that counts follows
+            # An interim answer: the one that counts follows.
+            self.in_body = self.framed = False
+            self.headers.clear()
         else:
             self.complete = True
 
 
-async def _read(reader: asyncio.StreamReader, limit: int) -> Answer:
-    reading = _Reading(limit)
+async def _read(reader: asyncio.StreamReader, limit: int, *, bodiless: bool) -> Answer:
+    reading = _Reading(limit, bodiless=bodiless)
     received = 0
     while not (reading.complete or reading.cut):
         piece = await reader.read(_PIECE)
@@ -151,7 +159,7 @@ async def _read(reader: asyncio.StreamReader, limit: int) -> Answer:
                 raise
         if not reading.in_body and received > _HEAD_LIMIT:
             raise ConnectionError(f"the head of the answer is longer than {_HEAD_LIMIT // 1024} KiB")
-    return Answer(reading.parser.get_status_code(), bytes(reading.body), reading.cut)
+    return Answer(reading.parser.get_status_code(), bytes(reading.body), reading.cut, reading.headers)
 
 
 def _head(request: Request, parts: SplitResult) -> bytes:

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from support.far_sides import Reply
+from wakeful.cron_parts import fetch
+from wakeful.skills import Session
+from wakeful.skills.http_tool import http_tool
 from wakeful.targets.web import Answer, Request, WebError, ask, check_private, check_url
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -192,3 +195,23 @@ def test_secrets_go_over_https_or_nowhere() -> None:
 
 def test_a_request_does_not_show_what_may_be_secret() -> None:
     assert "s3cret" not in repr(Request("https://x/s3cret", "POST", {"x": "s3cret"}, b"s3cret"))
+
+
+async def test_the_headers_are_those_of_the_answer_that_counts(web: Open) -> None:
+    said = b"HTTP/1.1 103 Early\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\nX-Mine: \xe9\r\ncontent-length: 0\r\n\r\n"
+    side = await web(then_close(said))
+    assert (await get(side.url)).headers == {"x-mine": "\xe9", "content-length": "0"}
+
+
+async def test_the_length_that_head_tells_is_not_waited_for(web: Open) -> None:
+    side = await web(then_close(b"HTTP/1.1 200 OK\r\ncontent-length: 300\r\n\r\n"))
+    answer = await ask(Request(side.url, "HEAD"), 5, 1000)
+    assert (answer.status, answer.body, answer.headers) == (200, b"", {"content-length": "300"})
+
+
+async def test_a_skill_is_given_what_an_answer_says_as_json(web: Open) -> None:
+    said = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 8\r\n\r\n{"a": 1}'
+    side = await web(then_close(said))
+    answer = await http_tool(fetch)({"url": side.url}, Session("s", "cron", "j", "", ""))
+    assert answer["json"] == {"a": 1}
+    assert answer["headers"]["content-type"] == "application/json"
