@@ -57,7 +57,7 @@ def rules(skills: SkillEngine, environment: Mapping[str, str]) -> Rules:
 
     def problems(skill: str, inputs: Mapping[str, Any], mode: str) -> Sequence[tuple[str, str]]:
         # A skill that the CLI runs may be one of the CLI's own: only those that are here can be looked at.
-        return skills.problems(skill, inputs) if mode == "skill_direct" or skill in skills.names() else ()
+        return skills.problems(skill, inputs) if mode == "skill_direct" or skills.has(skill) else ()
 
     checks = {"schedules.claude": claude, "notifications": notifications, "schedules.poll_sources.*": poll_source}
     return Rules(zones.load_zone, checks, problems)

@@ -67,6 +67,7 @@ def test_a_skill_is_found_by_its_name_in_folders_with_both_endings(kitchen: Kitc
     (kitchen.folder / "notes.txt").write_text("x")
     engine = kitchen.engine()
     assert engine.names() == ["a", "d", "team/b.c"]
+    assert [name for name in ("a", "d", "team/b.c", "b.c", "../a", "") if engine.has(name)] == engine.names()
     assert engine.load("team/b.c").name == "tried"
     assert engine.load("d").name == "d"
 

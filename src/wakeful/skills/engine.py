@@ -45,6 +45,10 @@ class SkillEngine:
         """The names of all skills in the folder."""
         return self._folder.names()
 
+    def has(self, name: str) -> bool:
+        """Whether there is a skill of that name, well-formed or not."""
+        return self._folder.has(name)
+
     def problems(self, name: str, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
         """What is wrong with running the skill with these inputs, before that: ``error`` or ``warning``, and why."""
         try:

@@ -69,17 +69,23 @@ class Folder:
                 break
         return found[:_MOST_LISTED]
 
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name, well-formed or not."""
+        return _NAME.fullmatch(name) is not None and self._file(name) is not None
+
+    def _file(self, name: str) -> Path | None:
+        paths = (self._root / (name + ending) for ending in _ENDINGS)
+        return next((path for path in paths if path.exists()), None)
+
     def _find(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
             raise SkillError(
                 f"{name[:120]!r} is no name of a skill: letters, digits, '_', '-', '.', and '/' for folders"
             )
-        root = self._root.resolve()
-        for ending in _ENDINGS:
-            path = root / (name + ending)
-            if path.exists():
-                real = path.resolve()
-                if not real.is_relative_to(root):
-                    raise SkillError(f"the skill {name!r} leads out of the folder of skills")
-                return real
+        path = self._file(name)
+        if path is not None:
+            real = path.resolve()
+            if not real.is_relative_to(self._root.resolve()):
+                raise SkillError(f"the skill {name!r} leads out of the folder of skills")
+            return real
         raise SkillError(f"there is no skill {name!r} in {self._root}{near(name, self.names())}")
