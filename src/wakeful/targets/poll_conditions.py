@@ -27,7 +27,6 @@ _UNITS = {
     **dict.fromkeys(("w", "week", "weeks"), timedelta(weeks=1)),
 }
 _INTERVAL = re.compile(r"([0-9]{1,6}) {0,4}([a-z]{1,7})")
-_LONGEST = timedelta(days=3660)
 _CONDITION = re.compile(r"(count|age) {0,4}([<>=!]{1,2}) {0,4}([0-9a-z ]{1,30})")
 _DATES = ("created_at", "updated_at", "date")
 # What is larger counts milliseconds: as seconds it would be after the year 5000.
@@ -92,18 +91,6 @@ def parse_condition(text: str) -> Condition:
     if not re.fullmatch(r" ?[0-9]{1,9} ?", amount):
         raise ValueError(f"a count is compared with a whole number, not with {amount!r}")
     return Condition(plain, measure, sign, int(amount))
-
-
-def parse_interval(text: str) -> timedelta:
-    """``90s``, ``5m``, ``1h``, ``2d``, ``1w``, or with the unit's long name: ``5 minutes``.
-
-    Raises:
-        ValueError: it is no such interval, or none from a second to ten years.
-    """
-    number, unit = _interval(text.strip().lower())
-    if not number or number * unit > _LONGEST:
-        raise ValueError(f"must be an interval from 1s to ten years, not {text[:_LENGTH_LIMIT]!r}")
-    return number * unit
 
 
 def _interval(text: str) -> tuple[int, timedelta]:

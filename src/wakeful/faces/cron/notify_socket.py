@@ -22,16 +22,12 @@ class NotifySocket:
         self.watchdog_interval = _interval(environment, pid)
 
     def ready(self, status: str = "") -> None:
-        """The start is over, or the reload."""
+        """The start is over."""
         self._tell("READY=1", *_status(status))
 
     def status(self, text: str) -> None:
         """What ``systemctl status`` shows, one line."""
         self._tell(*_status(text))
-
-    def reloading(self, monotonic: timedelta) -> None:
-        """The configuration is read anew, till ``ready``; ``monotonic`` is CLOCK_MONOTONIC now."""
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={monotonic // timedelta(microseconds=1)}")
 
     def stopping(self, status: str = "") -> None:
         """The end has begun."""
