@@ -15,7 +15,7 @@ import pytest
 from support.processes import alive, eventually
 from targets.cron.commands import PATH, a_tag, left, resident_kib, restless
 from wakeful.children import Ended, Limits, NotStartedError, run_child
-from wakeful.process_tree import MARK, end_orphans
+from wakeful.process_tree import MARK, orphans
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -307,25 +307,30 @@ async def test_children_leave_no_descriptors_and_no_zombies(tag: str) -> None:
         os.waitpid(-1, os.WNOHANG)
 
 
-async def test_what_a_killed_process_left_is_ended_by_the_next_and_nothing_else(tmp_path: Path) -> None:
+async def test_what_a_killed_process_left_is_found_by_the_next_and_nothing_else(tag: str) -> None:
     code = (
         "import asyncio, os, sys; from wakeful.children import run_child; "
-        "asyncio.run(run_child(['sleep', '60'], {**os.environ, 'WAKEFUL_JOB': 'slow'}))"
+        "asyncio.run(run_child(['sleep', '60'], {**os.environ, 'WHOSE': sys.argv[1]}))"
     )
-    parents = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    parents = [subprocess.Popen([sys.executable, "-c", code, tag]) for _ in range(2)]
     try:
         sleepers = [eventually(lambda parent=parent: _children_of(parent.pid), "the child") for parent in parents]
         parents[0].kill()
         parents[0].wait(10)
         assert alive(sleepers[0][0])
-        end_orphans("WAKEFUL_JOB")
-        eventually(lambda: not alive(sleepers[0][0]), "the orphan's end")
+        (orphan,) = [each for each in orphans("WHOSE") if each.value == tag]
+        assert orphan.pid == sleepers[0][0]
+        orphan._replace(start=orphan.start + 1).end()
+        assert alive(orphan.pid)
+        orphan.end()
+        eventually(lambda: not alive(orphan.pid), "the orphan's end")
         assert alive(sleepers[1][0])
     finally:
         for parent in parents:
             parent.kill()
             parent.wait(10)
-        end_orphans("WAKEFUL_JOB")
+        for each in orphans("WHOSE"):
+            each.end()
 
 
 def _children_of(pid: int) -> list[int]:

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
+from uuid import UUID
 
 from wakeful.clock import SystemClock
 from wakeful.cron_config import CronSettings, locked
@@ -15,8 +16,10 @@ from wakeful.faces.cron.bus_connection import BusError
 from wakeful.faces.cron.daemon import CronDaemon
 from wakeful.faces.cron.notify_socket import NotifySocket
 from wakeful.faces.cron.sleep import Sleepers, SleepWatch
-from wakeful.process_tree import end_orphans
+from wakeful.process_tree import orphans
 from wakeful.rooms import Rooms, opened
+from wakeful.scheduler import Scheduler
+from wakeful.targets.work import EXECUTION
 
 log = logging.getLogger("wakeful.cron")
 
@@ -35,8 +38,8 @@ async def running_cron(settings: CronSettings, stop: Callable[[], None]) -> Asyn
     """
     systemd = NotifySocket(os.environ, os.getpid())
     with locked(settings.lock), locked(settings.state_lock, f"a daemon with the state folder {settings.state}"):
-        end_orphans("WAKEFUL_JOB")
         async with opened(settings.store) as rooms, AsyncExitStack() as stack:
+            await _end_orphans(rooms.scheduler)
             daemon = Parts(settings, rooms.scheduler, os.environ).daemon
             await daemon.start()
             stack.push_async_callback(daemon.stop)
@@ -51,6 +54,18 @@ async def running_cron(settings: CronSettings, stop: Callable[[], None]) -> Asyn
             finally:
                 systemd.stopping("what runs may end")
                 rooms.engine.drain()
+
+
+async def _end_orphans(scheduler: Scheduler) -> None:
+    """What a killed daemon left of runs that have not ended, and come again. What ended runs left may stay."""
+    for orphan in orphans(EXECUTION):
+        with suppress(ValueError):
+            run = await scheduler.run(UUID(orphan.value))
+            if run is not None and not run.state.ended:
+                log.warning(
+                    "process %d, which a killed daemon has left, is ended: run %s comes again", orphan.pid, run.id
+                )
+                orphan.end()
 
 
 async def _enter_bus(stack: AsyncExitStack, bus: CronBus, settings: CronSettings) -> None:

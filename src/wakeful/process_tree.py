@@ -1,14 +1,11 @@
 """Processes and those that they started, as the kernel shows them: found by session, by descent, and by a mark."""
 
-import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
-
-log = logging.getLogger("wakeful.children")
 
 # Each child finds its own name in this variable, and so does all that it starts: wherever it goes, it can be found.
 MARK = "WAKEFUL_CHILD"
@@ -27,31 +24,55 @@ class _Process(NamedTuple):
     start: int
 
 
-def end_orphans(variable: str) -> int:
-    """Kills what was started by processes that are gone, if it has the variable in its environment; how many.
+class Orphan(NamedTuple):
+    """A process whose starter is gone; ``value`` is that of the variable by which it was looked for."""
+
+    pid: int
+    start: int
+    value: str
+
+    def end(self) -> None:
+        """Kills it, if it is still the one that was found."""
+        with suppress(ProcessLookupError, PermissionError):
+            if start_of(self.pid) == self.start:
+                os.kill(self.pid, signal.SIGKILL)
+
+
+def orphans(variable: str) -> list[Orphan]:
+    """What was started by processes that are gone, and has the variable in its environment.
 
     A process that is killed can't end what it started: whoever does its work anew does not want that twice.
     """
-    mine = os.environ.get(MARK, "").split("/")[1:2]
-    wanted = f"{variable}=".encode()
-    killed = 0
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, ValueError):
-            environment = (entry / "environ").read_bytes().split(b"\0")
-            marks = next((each for each in environment if each.startswith(_MARK)), b"").decode("ascii").split("/")[1:2]
-            theirs = any(each.startswith(wanted) for each in environment)
-            if theirs and marks and marks != mine and not _lives(marks[0]):
-                os.kill(int(entry.name), signal.SIGKILL)
-                killed += 1
-    if killed:
-        log.warning("ended %d processes that a killed daemon had left", killed)
-    return killed
+    mine = _starter(_environment(os.getpid()))
+    found: list[Orphan] = []
+    for process in _processes():
+        environment = _environment(process.pid)
+        starter = _starter(environment)
+        value = environment.get(variable.encode())
+        if value is not None and starter not in (None, mine) and not _lives(starter or ""):
+            found.append(Orphan(process.pid, process.start, value.decode("utf-8", "replace")))
+    return found
+
+
+def _environment(pid: int) -> dict[bytes, bytes]:
+    with suppress(OSError):
+        pairs = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return {name: value for name, _, value in (pair.partition(b"=") for pair in pairs)}
+    return {}
+
+
+def _starter(environment: Mapping[bytes, bytes]) -> str | None:
+    """The name that the first of those gave who started it and what started it."""
+    return next(iter(environment.get(MARK.encode(), b"").decode("ascii", "replace").split("/")[1:2]), None)
 
 
 def _lives(name: str) -> bool:
     """Whether the process still runs that gave a child this name."""
-    pid, start, _ = name.split(".")
-    return start_of(int(pid)) == int(start)
+    with suppress(ValueError):
+        pid, start, _ = name.split(".")
+        return start_of(int(pid)) == int(start)
+    # Nobody of ours gave such a name: its bearer is left alone.
+    return True
 
 
 class Family:

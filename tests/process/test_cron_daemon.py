@@ -42,6 +42,11 @@ TELL = """\
     outputs:
       - {name: said, value: "{{ say }}"}
 """
+LEAVES = """\
+    import pathlib, subprocess
+    left = subprocess.Popen(["sleep", "600"], start_new_session=True, stdout=-3, stderr=-3)
+    pathlib.Path("left").write_text(str(left.pid))
+"""
 SLOW = """\
     import os, pathlib, time
     pathlib.Path("began").write_text(str(os.getpid()))
@@ -209,6 +214,21 @@ def test_after_a_kill_what_was_cut_off_runs_again_and_a_failure_keeps_its_retry(
     os.kill(second, signal.SIGKILL)
     (row,) = eventually(rows(desktop, "slow", status="failed"), "its end")
     assert row["error"] == "ended by signal 9"
+
+
+def test_what_an_ended_run_left_on_purpose_survives_a_killed_daemon(desktop: Desktop) -> None:
+    desktop.script("leaves.py", LEAVES)
+    desktop.write({"name": "leaves", "cron": "0 3 1 1 *", "script": "leaves.py"})
+    first = desktop.daemon()
+    assert desktop.call("run", "leaves").returncode == 0
+    pid = int((desktop.state / "scripts" / "left").read_text())
+    try:
+        first.kill()
+        first.wait(10)
+        desktop.daemon()
+        assert alive(pid)
+    finally:
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_b3_11_a_job_is_run_once_with_a_daemon_and_without_one(desktop: Desktop) -> None:

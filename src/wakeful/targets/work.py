@@ -12,6 +12,8 @@ from wakeful.process_tree import MARK
 from wakeful.targets.failures import Failure
 from wakeful.targets.sessions import CronSession
 
+# Where a command finds the id of its run, and whoever finds the command.
+EXECUTION = "WAKEFUL_EXECUTION_ID"
 # What this process was given for itself: its secrets, and its own place under a service manager.
 _OWN = frozenset(
     {
@@ -121,7 +123,7 @@ def child_environment(given: Mapping[str, str], work: Work, withheld: Iterable[s
     facts = {
         "WAKEFUL_JOB": session.job_name,
         "WAKEFUL_SESSION_ID": session.session_id,
-        "WAKEFUL_EXECUTION_ID": run.id.hex,
+        EXECUTION: run.id.hex,
         "WAKEFUL_ATTEMPT": str(run.attempt),
         "WAKEFUL_SCHEDULED_FOR": session.scheduled_at,
         "WAKEFUL_PERSONA": session.persona,
