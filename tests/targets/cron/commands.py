@@ -85,6 +85,17 @@ def left(tag: str) -> list[int]:
     return found
 
 
+def children() -> set[int]:
+    """The processes that this one started and has not reaped, whoever in it started them."""
+    found = set[int]()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            if int(parent) == os.getpid():
+                found.add(int(folder.name))
+    return found
+
+
 @contextmanager
 def a_tag() -> Iterator[str]:
     """A text that marks a test's processes; whoever is left of them at the end is killed."""
