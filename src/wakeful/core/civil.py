@@ -71,9 +71,11 @@ class CivilTimes(ABC):
     A series says where its local times lie; this class, at which instants they are due.
     """
 
-    __slots__ = ()
+    __slots__ = ("_answered",)
     zone: tzinfo
     dst: Dst
+    # What was asked of ``next_after`` last, and its answer: jobs that share a schedule ask the same at the same time.
+    _answered: tuple[int, datetime | None]
 
     @abstractmethod
     def _next_local(self, local: int) -> int:
@@ -90,6 +92,13 @@ class CivilTimes(ABC):
     def next_after(self, instant: datetime) -> datetime | None:
         """The first due instant after ``instant``, whose fraction of a second is dropped; ``None`` from 2300 on."""
         utc = max((instant - _EPOCH) // _SECOND + 1, _FIRST)
+        asked, due = getattr(self, "_answered", (None, None))
+        if asked != utc:
+            due = self._next_from(utc)
+            object.__setattr__(self, "_answered", (utc, due))
+        return due
+
+    def _next_from(self, utc: int) -> datetime | None:
         while utc < END_S:
             stretch = _stretch_at(self.zone, utc)
             if utc == stretch.start and self._gap_is_due(stretch):

@@ -38,7 +38,8 @@ def to_us(instant: datetime) -> int:
 
 def from_us(microseconds: int) -> datetime:
     """The instant, aware, UTC."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    # Given by name, it takes half as long again.
+    return _EPOCH + timedelta(0, 0, microseconds)
 
 
 def encode_definition(job: Job) -> str:

@@ -1,9 +1,12 @@
 """Which of the instants that came due become runs, and what the others leave behind; decided without I/O."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from wakeful.core.job import Catchup, Job, JobRecord, Overlap
 from wakeful.core.run import ON_TIME, RunState
@@ -28,8 +31,7 @@ class Gone:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What the claim must write: the run to make, the rows to record, and the occurrence that comes next."""
 
     scheduled_for: datetime | None

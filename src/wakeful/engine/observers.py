@@ -23,6 +23,8 @@ class Observers:
 
     def started(self, claim: Claim) -> None:
         """An attempt begins."""
+        if not self._observers:
+            return
         for observer in tuple(self._observers):
             _tell(lambda observer=observer: observer.started(claim))  # type: ignore[misc]
 

@@ -15,8 +15,7 @@ from wakeful.core.run import Accepted, Outcome, Run, Succeeded, Unavailable
 from wakeful.testing.clock import VirtualClock
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """One attempt of a run of the job ``name``, as it reached its app: when, with what, and by which node."""
 
     at: datetime

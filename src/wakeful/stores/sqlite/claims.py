@@ -23,16 +23,12 @@ _LONG_AGO, _NEVER = -(1 << 62), 1 << 62
 
 
 class _First(NamedTuple):
-    """When the first job and the first waiting run of a priority are due."""
+    """When the first job and the first waiting run of a priority are due; ``at`` is the first of both."""
 
     priority: int
     job_at: int
     run_at: int
-
-    @property
-    def at(self) -> int:
-        """When the first of both is due."""
-        return min(self.job_at, self.run_at)
+    at: int
 
 
 class _Span(NamedTuple):
@@ -103,13 +99,13 @@ def _read_held(db: apsw.Connection, item: ClaimItem, hold: Hold) -> list[int]:
 
 def _firsts(db: apsw.Connection, queues: Iterable[str]) -> dict[str, list[_First]]:
     """When something of each queue is due first, by priority, the highest first."""
-    merged: dict[tuple[str, int], _First] = {}
+    merged: dict[tuple[str, int], tuple[int, int]] = {}
     for queue, priority, job_at, run_at in sql(db, "next_of_queues", {"queues": dumps(list(queues))}):
-        known = merged.get((queue, priority), _First(priority, _NEVER, _NEVER))
-        merged[queue, priority] = known._replace(job_at=job_at) if run_at is None else known._replace(run_at=run_at)
+        known_job, known_run = merged.get((queue, priority), (_NEVER, _NEVER))
+        merged[queue, priority] = (known_job, run_at) if job_at is None else (job_at, known_run)
     found: dict[str, list[_First]] = {}
-    for queue, priority in sorted(merged, key=lambda of: -of[1]):
-        found.setdefault(queue, []).append(merged[queue, priority])
+    for (queue, priority), (job_at, run_at) in sorted(merged.items(), key=lambda of: -of[0][1]):
+        found.setdefault(queue, []).append(_First(priority, job_at, run_at, min(job_at, run_at)))
     return found
 
 
@@ -227,19 +223,20 @@ def _claim_planned(db: apsw.Connection, item: ClaimItem) -> list[Claim]:
     overtaking = [record.id for record, made in item.planned if record.id in moved and _overtakes(record, made)]
     if overtaking:
         sql(db, "overtake", {"ids": dumps(overtaking), "now": now})
-    rows: list[dict[str, Any]] = []
+    gone: list[dict[str, Any]] = []
     claims: list[Claim] = []
     ids = item.ids.take(sum(len(planned.gone) + 1 for _, planned in item.planned), item.now)
     for record, planned in item.planned:
         if record.id not in moved:
             continue
         if planned.gone:
-            rows.extend(gone_rows(record, planned, item.now, ids))
+            gone.extend(gone_rows(record, planned, item.now, ids))
         if planned.scheduled_for is not None:
-            run = _run(item, record, planned, next(ids))
-            rows.append(_row(run, record.job.priority))
-            claims.append(Claim(run, record.job))
-    insert_runs(db, rows, item.now)
+            claims.append(Claim(_run(item, record, planned, next(ids)), record.job))
+    insert_runs(db, gone, item.now)
+    if claims:
+        runs = dumps([_made(claim.run) for claim in claims])
+        sql(db, "insert_claimed", {"runs": runs, "node": item.node, "now": now})
     if overtaking:
         sql(db, "recount_active", {"ids": dumps(overtaking)})
     return claims
@@ -270,21 +267,15 @@ def _run(item: ClaimItem, record: JobRecord, planned: Plan, run_id: UUID) -> Run
     )
 
 
-def _row(run: Run, priority: int) -> dict[str, Any]:
+def _made(run: Run) -> dict[str, Any]:
+    """What ``insert_claimed`` does not know of such a run."""
     return {
         "id": run.id.hex,
         "job": run.job_id,
         "seq": run.seq,
-        "cause": run.cause,
         "for": to_us(run.scheduled_for),
-        "instants": 1,
-        "state": run.state,
         "queue": run.queue,
         "run_at": to_us(run.run_at or run.scheduled_for),
-        "priority": priority,
-        "attempt": run.attempt,
-        "fence": run.fence,
         "revision": run.revision,
-        "node": run.claimed_by,
-        "started": None if run.started_at is None else to_us(run.started_at),
+        "priority": run.priority,
     }

@@ -18,7 +18,7 @@ from wakeful.stores.sqlite.records import refresh_calendars
 from wakeful.stores.sqlite.rows import SQL, Row, dumps, job_record, last_run_text, readable_or_not, sql
 
 NEVER_BUSY = 1 << 30
-_ENDS_AS = {RunState.SUCCEEDED: "succeeded", RunState.FAILED: "failed"}
+_COUNTED = frozenset({RunState.SUCCEEDED, RunState.FAILED})
 
 
 class Ids:
@@ -140,12 +140,12 @@ def release(db: apsw.Connection, ended: Iterable[Row], now: datetime) -> datetim
     """
     jobs: dict[int, dict[str, Any]] = {}
     for _, job_id, state, attempt, scheduled_for, _, ended_at, *_ in ended:
-        job = jobs.setdefault(
-            job_id, {"job": job_id, "ended": 0, "succeeded": 0, "failed": 0, "promoted": 0, "last": None}
-        )
+        job = jobs.get(job_id)
+        if job is None:
+            job = jobs[job_id] = {"job": job_id, "ended": 0, "succeeded": 0, "failed": 0, "promoted": 0, "last": None}
         job["ended"] += 1
-        if state in _ENDS_AS:
-            job[_ENDS_AS[RunState(state)]] += 1
+        if state in _COUNTED:
+            job[state] += 1
             job["last"] = last_run_text(scheduled_for, state, attempt, ended_at)
     if not jobs:
         return None

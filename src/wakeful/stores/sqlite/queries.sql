@@ -104,10 +104,10 @@ SELECT queue, priority, NULL, (SELECT run_at FROM runs r WHERE r.queue = q.queue
   FROM of_runs q WHERE priority IS NOT NULL
 
 -- due_jobs --
--- The jobs of a queue that are due in a stretch of time, oldest first.
+-- The jobs of a queue that are due in a stretch of time, oldest first; their last runs are no concern of planning.
 SELECT id, namespace, owner, name, revision, state, definition,
        coalesce(data, (SELECT p.data FROM payloads p WHERE p.job_id = jobs.id)), queue, max_running, next_due_at, seq, active,
-       succeeded, failed, not_run, busy_at, free_at, last_run, created_at, ended_at, priority, pause_after, note,
+       succeeded, failed, not_run, busy_at, free_at, NULL, created_at, ended_at, priority, pause_after, note,
        updated_at
   FROM jobs WHERE queue = :queue AND priority = :priority AND plan_at > :low AND plan_at <= :high ORDER BY plan_at LIMIT :room
 
@@ -142,11 +142,19 @@ RETURNING jobs.id
 -- insert_runs --
 -- Rows of runs, and of instants that became none; those of one call are a microsecond apart, and so keep their order.
 INSERT INTO runs(id, job_id, seq, cause, scheduled_for, scheduled_to, instants, state, reason, queue, run_at, attempt, fence,
-                 revision, claimed_by, created_at, started_at, ended_at, priority, retry_of, expires_at)
+                 revision, created_at, ended_at, priority, retry_of, expires_at)
 SELECT unhex(value->>'id'), value->>'job', value->>'seq', value->>'cause', value->>'for', value->>'to', value->>'instants',
        value->>'state', value->>'reason', value->>'queue', value->>'run_at', value->>'attempt', value->>'fence',
-       value->>'revision', value->>'node', :now + coalesce(value->>'place', 0), value->>'started', value->>'ended', coalesce(value->>'priority', 0), unhex(value->>'retry_of'),
-       value->>'expires'
+       value->>'revision', :now + coalesce(value->>'place', 0), value->>'ended', coalesce(value->>'priority', 0),
+       unhex(value->>'retry_of'), value->>'expires'
+  FROM jsonb_each(:runs)
+
+-- insert_claimed --
+-- Rows of runs that a node made of what was due, and performs at once.
+INSERT INTO runs(id, job_id, seq, cause, scheduled_for, state, queue, run_at, attempt, fence, revision, claimed_by, created_at,
+                 started_at, priority)
+SELECT unhex(value->>'id'), value->>'job', value->>'seq', 'schedule', value->>'for', 'claimed', value->>'queue', value->>'run_at', 1, 1,
+       value->>'revision', :node, :now, :now, value->>'priority'
   FROM jsonb_each(:runs)
 
 -- overtake --

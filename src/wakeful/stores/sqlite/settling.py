@@ -9,7 +9,7 @@ import apsw
 
 from wakeful.core.codec import from_us, to_us
 from wakeful.core.ports import Put, Settled
-from wakeful.core.run import RunState
+from wakeful.core.run import UNENDED, RunState
 from wakeful.core.settlement import Settlement
 from wakeful.stores.sqlite.definitions import PutItem, put_jobs
 from wakeful.stores.sqlite.ledger import Tools, release
@@ -59,7 +59,7 @@ def settle_runs(db: apsw.Connection, items: Sequence[SettleItem]) -> Sequence[Se
 
 def end_runs(db: apsw.Connection, rows: Sequence[Row], now: datetime) -> datetime | None:
     """Frees the jobs of those rows that ended; the earliest instant at which something is claimable because of it."""
-    due = release(db, (row for row in rows if RunState(row[2]).ended), now)
+    due = release(db, (row for row in rows if row[2] not in UNENDED), now)
     again = [row[5] for row in rows if row[2] == RunState.WAITING]
     times = ([due] if due else []) + ([from_us(min(again))] if again else [])
     return min(times, default=None)
