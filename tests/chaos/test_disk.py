@@ -79,12 +79,12 @@ def test_a_full_disk_refuses_what_it_can_not_keep_and_goes_on_when_there_is_room
             statuses = full(world, node, client)
             assert set(statuses) <= {204, 503}, statuses
             assert 503 in statuses
-            eventually(lambda: health(node)[0] == 503, "health to be red", 12)
+            eventually(lambda: health(node)[0] == 503, "health to be red", 30)
             assert not health(node)[1]["reason"].isspace()
             stuck = len(receiver.arrivals())
             disk.relieve()
-            eventually(lambda: len(receiver.arrivals()) > stuck, "runs to go on", 10)
-            eventually(lambda: health(node)[0] == 200, "health to be green again", 10)
+            eventually(lambda: len(receiver.arrivals()) > stuck, "runs to go on", 30)
+            eventually(lambda: health(node)[0] == 200, "health to be green again", 30)
             assert world.journal.put(client, "after", now_us()) == DONE
             verdict = world.quiet(30, start + 16 * S)
         print(f"full disk: {verdict}")
@@ -158,14 +158,14 @@ def test_a_file_damaged_in_its_middle_is_refused_or_makes_a_node_red_that_says_w
 
     node = world.node(world.receiver())
 
-    eventually(lambda: node.process.poll() is not None or health(node)[0] == 503, "an end or red health", 15)
+    eventually(lambda: node.process.poll() is not None or health(node)[0] == 503, "an end or red health", 30)
     if node.process.poll() is not None:
         refused(node, str(world.file))
         return
     with api(node) as client:
         assert client.post("/v1.0/jobs/new", json={"dueTime": "1s"}).status_code == 503
     # Long enough for every other illness to show.
-    eventually(lambda: "claim turn" in health(node)[1]["reason"], "a node that has been ill for long", 8)
+    eventually(lambda: "claim turn" in health(node)[1]["reason"], "a node that has been ill for long", 30)
     assert "malformed" in health(node)[1]["reason"]
     assert "Traceback" not in node.err
 
@@ -219,17 +219,17 @@ def test_a_file_that_another_holds_for_long_is_waited_for(world: World) -> None:
         # The node has it, now and then.
         holder.set_busy_timeout(10_000)
         holder.execute("BEGIN IMMEDIATE")
-        eventually(lambda: world.journal.put(client, f"held-{now_us()}", now_us()) != DONE, "a refusal", 12)
-        eventually(lambda: health(node)[0] == 503, "health to be red", 12)
+        eventually(lambda: world.journal.put(client, f"held-{now_us()}", now_us()) != DONE, "a refusal", 30)
+        eventually(lambda: health(node)[0] == 503, "health to be red", 30)
         holder.execute("ROLLBACK")
         holder.close()
-        eventually(lambda: world.journal.put(client, f"free-{now_us()}", now_us()) == DONE, "an acknowledgement", 12)
+        eventually(lambda: world.journal.put(client, f"free-{now_us()}", now_us()) == DONE, "an acknowledgement", 30)
         verdict = world.quiet(25, start + 13 * S)
     print(f"held by another: {verdict}")
     assert not verdict.lost
     assert not verdict.early
     assert not verdict.phantom
     assert len(verdict.twice) <= 1
-    eventually(lambda: health(node)[0] == 200, "health to be green again", 10)
+    eventually(lambda: health(node)[0] == 200, "health to be green again", 30)
     world.in_flight_is_zero(node)
     assert node.end(signal.SIGTERM) == 0

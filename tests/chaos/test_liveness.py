@@ -93,7 +93,7 @@ def test_a_node_with_one_failure_goes_on_and_loses_nothing(world: World) -> None
     print(f"one failure each: {verdict}")
     for point, node in nodes.items():
         assert f"failpoint {point.partition(':')[0]}" in node.err
-        eventually(lambda node=node: health(node)[0] == 200, f"green health after {point}", 10)
+        eventually(lambda node=node: health(node)[0] == 200, f"green health after {point}", 30)
         world.in_flight_is_zero(node)
     assert not (verdict.lost or verdict.early or verdict.phantom), verdict
     assert len(verdict.twice) <= len(ONCE), verdict

@@ -173,7 +173,7 @@ def test_who_waits_for_a_task_does_not_hold_the_end_up(own: Aitp) -> None:
     with ThreadPoolExecutor(1) as waiting:
         answer = waiting.submit(httpx2.post, f"{node.url}/aitp/tasks/claim", json=asked, timeout=70)
         eventually(lambda: node.ask("GET", "/ains/agents")["total"] == 1, "the claim to have come")
-        assert seconds_of(node.end) < 5
+        assert seconds_of(node.end) < 15
         assert answer.result().json() == {"tasks": []}
 
 

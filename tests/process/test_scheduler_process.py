@@ -129,7 +129,7 @@ def test_three_of_them_on_one_store_come_and_go_and_all_say_so(schedulers: Sched
     eventually(lambda: addresses(streams[0]) == {three[0].broadcast}, "one of them")
     assert time.monotonic() - began < 5
     fourth = schedulers.start().wait_ready()
-    eventually(lambda: addresses(streams[0]) == {three[0].broadcast, fourth.broadcast}, "the new one", 5)
+    eventually(lambda: addresses(streams[0]) == {three[0].broadcast, fourth.broadcast}, "the new one", GONE_S)
 
 
 def test_what_a_dead_one_had_is_delivered_by_another(schedulers: Schedulers) -> None:

@@ -123,12 +123,12 @@ async def test_another_connections_commit_is_heard_of(store: Store, other: Store
     await asyncio.sleep(0.1)
     assert not hint.done()
     await other.put_job(a_job(due="1h"), Put.CREATE, NOON)
-    await asyncio.wait_for(hint, 5)
+    await asyncio.wait_for(hint, 20)
     again = asyncio.ensure_future(anext(changes))
     await asyncio.sleep(0.1)
     assert not again.done(), "one commit, one hint"
     await other.end_jobs(JobQuery(), JobState.DELETED, NOON)
-    await asyncio.wait_for(again, 5)
+    await asyncio.wait_for(again, 20)
 
 
 async def one_shots(store: Store, many: int) -> None:

@@ -125,7 +125,7 @@ async def test_the_sink_is_available_once_the_app_is_well() -> None:
     await probed.probes(False)
     assert not waiting.done()
     await probed.probes(True)
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 20)
     await probed.health.aclose()
 
 

@@ -261,7 +261,7 @@ async def test_an_app_is_available_once_its_port_opens_and_not_before(open_far_s
         await asyncio.sleep(0.08)
         assert not waiting.done()
         far = await open_far_side(200, port=port)
-        await asyncio.wait_for(waiting, 1)
+        await asyncio.wait_for(waiting, 20)
         assert await app.deliver(claim()) == Succeeded()
     assert far.connections == 1
 

@@ -82,7 +82,7 @@ def test_what_is_due_is_found_and_what_is_paused_or_still_to_come_is_not(schedul
     every_second = {**DAILY, "cron_expression": "* * * * * *"}
     due, paused = scheduler.create_schedule(every_second), scheduler.create_schedule(every_second)
     scheduler.pause_schedule(paused.schedule_id)
-    found = eventually(scheduler.get_due_schedules, "a schedule of every second to be due", 5)
+    found = eventually(scheduler.get_due_schedules, "a schedule of every second to be due", 20)
     assert [one.schedule_id for one in found] == [due.schedule_id]
     assert found[0].next_run_at <= datetime.now(UTC)
 

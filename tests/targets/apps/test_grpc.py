@@ -254,7 +254,7 @@ async def test_an_app_that_dies_of_a_run_has_failed_it_and_is_then_away_until_it
             assert isinstance(await app.deliver(claim("fine")), Unavailable)
         far.kill()
         app_process(far.port)
-        await asyncio.wait_for(app.available(), 3)
+        await asyncio.wait_for(app.available(), 20)
         assert await app.deliver(claim("fine")) == Succeeded()
 
 
@@ -265,7 +265,7 @@ async def test_an_app_that_is_killed_in_the_middle_of_a_run_has_failed_it(app_pr
         delivery = asyncio.ensure_future(app.deliver(claim("wait")))
         assert await asyncio.to_thread(far.line) == "waiting\n"
         far.kill()
-        assert isinstance(await asyncio.wait_for(delivery, 3), Failed)
+        assert isinstance(await asyncio.wait_for(delivery, 20), Failed)
 
 
 @pytest.mark.anyio

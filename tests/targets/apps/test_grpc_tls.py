@@ -22,7 +22,7 @@ async def test_an_app_may_come_back_with_another_certificate(grpc_far_side: Open
         await old.close()
         await gone(app)
         new = await grpc_far_side(port=old.port, key=certificates("127.0.0.1"))
-        await asyncio.wait_for(app.available(), 3)
+        await asyncio.wait_for(app.available(), 20)
         assert await app.deliver(claim()) == Succeeded()
     assert len(new.received) == 1
 

