@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -33,7 +33,7 @@ from wakeful.targets.poll_source import parse_source, read_source
 from wakeful.targets.sessions import CronSession, Sessions
 from wakeful.targets.skill import SkillMode
 from wakeful.targets.web import Request, ask
-from wakeful.targets.work import Perform
+from wakeful.targets.work import EXECUTION, Perform
 
 # Skills, scripts and what they start share a desktop's few processors.
 MOST_JOBS = 8
@@ -139,12 +139,12 @@ class Parts:
             memory=self._memory,
             now=self._local_now,
             programs=_Programs(self),
-            environment={"PATH": self._environment.get("PATH", "")},
+            # By the run, the next daemon finds what a killed one left.
+            environment=lambda session: {"PATH": self._environment.get("PATH", ""), EXECUTION: session.run_id},
         )
 
     async def _run_skill(self, name: str, inputs: Mapping[str, Any], session: CronSession) -> SkillResult:
-        known = Session(session.session_id, session.source, session.job_name, session.persona, session.scheduled_at)
-        return await self._skills.run(name, inputs, known)
+        return await self._skills.run(name, inputs, Session(**asdict(session)))
 
     async def _send_to_slack(self, channel: str, text: str) -> None:
         settings = self._notify_settings()

@@ -216,6 +216,31 @@ def test_after_a_kill_what_was_cut_off_runs_again_and_a_failure_keeps_its_retry(
     assert row["error"] == "ended by signal 9"
 
 
+def test_a_program_of_a_skill_that_a_killed_daemon_left_is_not_beside_its_repetition(desktop: Desktop) -> None:
+    began = desktop.home / "began"
+    steps = [
+        {"id": "wait", "tool": "run_command", "args": {"argv": ["sh", "-c", f"echo $$ > {began}; exec sleep 600"]}}
+    ]
+    (desktop.state / "skills" / "waits.yaml").write_text(json.dumps({"name": "waits", "steps": steps}))
+    job = {"name": "waits", "cron": "0 3 1 1 *", "skill": "waits"}
+    desktop.write(job, execution_mode="skill_direct", skill_programs=["sh"])
+    first = desktop.daemon()
+    asking = subprocess.Popen([WAKEFUL, "cron", "run", "waits"], env=desktop.environment, stderr=subprocess.DEVNULL)
+    desktop.asking.append(asking)
+    eventually(began.exists, "the program")
+    pid = int(began.read_text() or eventually(began.read_text, "its number"))
+    first.kill()
+    first.wait(10)
+    began.unlink()
+
+    desktop.daemon()
+    eventually(began.exists, "the program, again")
+    assert not alive(pid)
+    os.kill(int(eventually(began.read_text, "its number")), signal.SIGKILL)
+    (row,) = eventually(rows(desktop, "waits", status="failed"), "its end")
+    assert "sh: ended by signal 9" in row["error"]
+
+
 def test_what_an_ended_run_left_on_purpose_survives_a_killed_daemon(desktop: Desktop) -> None:
     desktop.script("leaves.py", LEAVES)
     desktop.write({"name": "leaves", "cron": "0 3 1 1 *", "script": "leaves.py"})

@@ -44,7 +44,7 @@ async def test_an_example_does_what_it_shows(kitchen: Kitchen, tmp_path: Path, n
         memory=kitchen.memory,
         now=lambda: NOW,
         programs=frozenset({"check-project"}),
-        environment={"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        environment=lambda _: {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
     )
     text, shown = EXAMPLES[number]
     given = re.match(r"# inputs: (.*)\n", text)

@@ -221,7 +221,7 @@ async def test_an_answer_that_is_forged_fails_at_most_its_step(forged: Any) -> N
 )
 async def test_a_run_that_is_cancelled_leaves_no_process(kitchen: Kitchen, step: str) -> None:
     kitchen.write("tried", f"name: tried\nsteps: [{{{step}, on_error: continue}}, {{tool: ask}}]")
-    engine = kitchen.engine(Tools(programs=frozenset({"sh"}), environment={"PATH": os.environ["PATH"]}))
+    engine = kitchen.engine(Tools(programs=frozenset({"sh"}), environment=lambda _: {"PATH": os.environ["PATH"]}))
     before = set(children())
     running = asyncio.create_task(engine.run("tried", {}, SESSION))
     while not (started := set(children()) - before):

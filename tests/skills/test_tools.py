@@ -142,7 +142,9 @@ class TestCommand:
 
     async def ran(self, *programs: str, **args: Any) -> str:
         """What the tool gives, with these programs allowed."""
-        tools = Tools(programs=frozenset(programs), environment={"PATH": os.environ["PATH"], "GREETING": "hi"})
+        tools = Tools(
+            programs=frozenset(programs), environment=lambda _: {"PATH": os.environ["PATH"], "GREETING": "hi"}
+        )
         return str(await built_in(tools)["run_command"](args, SESSION))
 
     async def test_it_gives_what_was_printed(self) -> None:
@@ -157,7 +159,7 @@ class TestCommand:
             steps: [{id: it, tool: run_command, args: {argv: [printf, "state: on\\nload: 5\\n"]}}]
             outputs: {load: "{{ it_parsed.load }}"}
             """)  # fmt: skip
-        tools = Tools(programs=frozenset({"printf"}), environment={"PATH": os.environ["PATH"]})
+        tools = Tools(programs=frozenset({"printf"}), environment=lambda _: {"PATH": os.environ["PATH"]})
         result = await kitchen.engine(tools).run("tried", {}, SESSION)
         assert result.outputs == {"load": "5"}
 

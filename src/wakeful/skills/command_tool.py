@@ -1,6 +1,6 @@
 """``run_command``: a program with its arguments, never a shell, and only one that was allowed."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from wakeful.children import Ended, Limits, NotStartedError, run_child
@@ -12,16 +12,18 @@ LARGEST_ARGV = 64 * 1024
 LONGEST_TIMEOUT_S = 600.0
 
 _ARGS = ("argv", "timeout", "stdin", "cwd", "allow_errors")
+# What programs that are started on somebody's behalf find in their environment.
+Environment = Callable[[Session], Mapping[str, str]]
 
 
-def command_tool(programs: Collection[str], environment: Mapping[str, str]) -> Tool:
+def command_tool(programs: Collection[str], environment: Environment) -> Tool:
     """The tool for these programs, named as they are to be written, with this environment.
 
     It gives what the program printed, without the last line break. An exit code other than 0 fails the step, unless
     ``allow_errors`` is true.
     """
 
-    async def run_command(args: Mapping[str, Any], _: Session) -> str:
+    async def run_command(args: Mapping[str, Any], session: Session) -> str:
         for key in args:
             if key not in _ARGS:
                 raise ToolError(f"there is no argument {key!r}{near(key, _ARGS)}")
@@ -30,9 +32,9 @@ def command_tool(programs: Collection[str], environment: Mapping[str, str]) -> T
         if not isinstance(stdin, str) or not isinstance(cwd, str | None):
             raise ToolError("stdin and cwd must be texts")
         timeout_s = _timeout(args.get("timeout"))
-        limits = Limits(timeout_s, out=LARGEST_OUTPUT)
+        limits, known = Limits(timeout_s, out=LARGEST_OUTPUT), environment(session)
         try:
-            ended = await run_child(argv, environment, stdin.encode("utf-8", "replace"), cwd=cwd, limits=limits)
+            ended = await run_child(argv, known, stdin.encode("utf-8", "replace"), cwd=cwd, limits=limits)
         except NotStartedError as error:
             raise ToolError(str(error)) from None
         return _output(argv[0], ended, timeout_s, args.get("allow_errors") is True)

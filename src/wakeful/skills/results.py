@@ -15,6 +15,7 @@ class Session:
     job_name: str
     persona: str
     scheduled_at: str
+    run_id: str = ""
 
     def fields(self) -> dict[str, Any]:
         """What templates reach as ``session.…``."""

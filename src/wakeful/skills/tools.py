@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from wakeful.skills.command_tool import command_tool
+from wakeful.skills.command_tool import Environment, command_tool
 from wakeful.skills.errors import ToolError
 from wakeful.skills.http_tool import Fetch, http_tool
 from wakeful.skills.memory import entry_of, session_log
@@ -37,7 +37,7 @@ class Tools:
     memory: Path | None = None
     now: Callable[[], datetime] | None = None
     programs: Collection[str] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Environment = lambda _: {}
 
 
 def built_in(tools: Tools) -> dict[str, Tool]:

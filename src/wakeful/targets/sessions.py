@@ -28,6 +28,7 @@ class CronSession:
     job_name: str
     persona: str
     scheduled_at: str
+    run_id: str
     source: str = "cron"
 
 
@@ -69,7 +70,9 @@ class Sessions:
             session_id = f"{name}-{number}"
         self._given.append(session_id)
         scheduled_at = claim.run.scheduled_for.astimezone(zone).isoformat()
-        return CronSession(session_id, job.key.name, job.target.options.get("persona", ""), scheduled_at)
+        return CronSession(
+            session_id, job.key.name, job.target.options.get("persona", ""), scheduled_at, claim.run.id.hex
+        )
 
     def path(self, session_id: str) -> Path:
         """Where the log of that session is, or will be."""

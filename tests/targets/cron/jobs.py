@@ -56,7 +56,7 @@ def work(claim: Claim, session_id: str = "cron-coffee-20260126-090000") -> Work:
     job = claim.job
     inputs = {} if job.data is None else json.loads(job.data.body)
     persona = job.target.options.get("persona", "")
-    session = CronSession(session_id, job.key.name, persona, "2026-01-26T09:00:00-05:00")
+    session = CronSession(session_id, job.key.name, persona, "2026-01-26T09:00:00-05:00", claim.run.id.hex)
     return Work(claim, session, inputs, job.timeout or timedelta(seconds=20))
 
 
