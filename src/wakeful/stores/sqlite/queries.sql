@@ -298,10 +298,10 @@ UPDATE runs SET priority = :priority WHERE id = :id AND ended_at IS NULL RETURNI
 SELECT id FROM runs WHERE state = 'claimed' AND claimed_by = :node
 
 -- take_back --
--- Lets runs wait again; what may run only once has failed, what lost its job ends with it.
+-- Lets runs wait again, for the same attempt; what may run only once has failed, what lost its job ends with it.
 UPDATE runs SET fence = fence + 1, claimed_by = NULL, lease_until = NULL, state = t.state,
        reason = CASE t.state WHEN 'failed' THEN 'lost_with_node' WHEN 'waiting' THEN NULL ELSE t.job_state END,
-       attempt = CASE t.state WHEN 'waiting' THEN attempt - :given_back ELSE attempt END,
+       attempt = CASE t.state WHEN 'waiting' THEN attempt - 1 ELSE attempt END,
        run_at = CASE t.state WHEN 'waiting' THEN :now END,
        ended_at = CASE t.state WHEN 'waiting' THEN NULL ELSE :now END
   FROM (SELECT r.id run_id, j.state job_state,

@@ -93,11 +93,11 @@ def _beat(db: apsw.Connection, item: BeatItem) -> Heartbeat:
     alive = bool(sql(db, "renew", times))
     sql(db, "bury", times)
     sql(db, "forget_nodes", times)
-    reclaimed = _take_back(db, sql(db, "runs_of_the_dead", times), item.now, given_back=1)
+    reclaimed = _take_back(db, sql(db, "runs_of_the_dead", times), item.now)
     lost: tuple[UUID, ...] = ()
     if node.holding is not None:
         held = {"node": node.id, "ids": dumps([run.hex for run in node.holding])}
-        reclaimed += _take_back(db, sql(db, "not_held", held), item.now, given_back=1)
+        reclaimed += _take_back(db, sql(db, "not_held", held), item.now)
         lost = tuple(UUID(run) for (run,) in sql(db, "lost_runs", held))
     _fail_unanswered(db, item)
     expired = sql(db, "runs_expired", {"now": now})
@@ -119,17 +119,17 @@ def _fail_unanswered(db: apsw.Connection, item: BeatItem) -> None:
         settle_runs(db, [SettleItem(failed, item.now)])
 
 
-def _take_back(db: apsw.Connection, runs: Sequence[Row], now: datetime, *, given_back: int) -> int:
+def _take_back(db: apsw.Connection, runs: Sequence[Row], now: datetime) -> int:
     if runs:
         ids = dumps([run_id.hex() for (run_id,) in runs])
-        end_runs(db, sql(db, "take_back", {"ids": ids, "now": to_us(now), "given_back": given_back}), now)
+        end_runs(db, sql(db, "take_back", {"ids": ids, "now": to_us(now)}), now)
     return len(runs)
 
 
 def leave(db: apsw.Connection, items: Sequence[tuple[NodeId, datetime]]) -> Sequence[None]:
     """Gives back what nodes still hold, and forgets them."""
     for node, now in items:
-        _take_back(db, sql(db, "runs_of_node", {"node": node}), now, given_back=1)
+        _take_back(db, sql(db, "runs_of_node", {"node": node}), now)
         sql(db, "delete_node", {"node": node})
     return [None] * len(items)
 
