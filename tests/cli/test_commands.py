@@ -70,7 +70,7 @@ def test_version_and_help_load_no_server_and_no_store(flag: str, tmp_path: Path)
     )
     modules = set(done.stdout.rpartition("MODULES")[2].split())
     assert "wakeful.main" in modules
-    heavy = {"uvicorn", "starlette", "apsw", "uvloop", "httptools", "wakeful.stores.sqlite", "wakeful.engine"}
+    heavy = {"uvicorn", "starlette", "apsw", "uvloop", "httptools", "httpx2", "wakeful.stores.sqlite", "wakeful.engine"}
     assert modules & heavy == set()
     assert list(tmp_path.iterdir()) == []
 

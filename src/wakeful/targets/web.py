@@ -1,4 +1,4 @@
-"""One request to any server: HTTP/1.1, its certificate verified, no redirect followed, and the whole of it in time.
+"""One request to any server: its certificate verified, no redirect followed, and the whole of it in time.
 
 ``http_client`` is for a neighbour that is called again and again: it looks at no certificate, and knows no queries.
 """
@@ -6,18 +6,14 @@
 import asyncio
 import ssl
 from collections.abc import Mapping
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from urllib.parse import SplitResult, quote, urlsplit
+from typing import Any
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+import httpx2
 
 from wakeful.targets.http_client import header_lines, origin_of
-
-_PIECE = 64 * 1024
-_HEAD_LIMIT = 64 * 1024
-# What RFC 3986 lets stand in a path and in a query; "%" as well: a URL is written as it goes out.
-_URL_SAFE = "/!$&'()*+,;=:@?%~"
 
 
 class WebError(Exception):
@@ -50,8 +46,8 @@ def check_url(url: str) -> str:
     Raises:
         ValueError: it is not http or https, or it can't be asked; says why, and never shows it.
     """
-    parts = _split(url)
-    return origin_of(_host_of(parts), _port_of(parts))
+    parts = _parsed(url)
+    return origin_of(parts.raw_host.decode(), parts.port or (443 if parts.scheme == "https" else 80))
 
 
 def check_private(url: str) -> str:
@@ -60,8 +56,8 @@ def check_private(url: str) -> str:
     Raises:
         ValueError: others could read along.
     """
-    parts = _split(url)
-    if parts.scheme != "https" and not is_here(_host_of(parts)):
+    parts = _parsed(url)
+    if parts.scheme != "https" and not is_here(parts.raw_host.decode()):
         raise ValueError("must begin with https://: over http:// everybody on the way could read the secret")
     return check_url(url)
 
@@ -83,118 +79,67 @@ async def ask(request: Request, timeout_s: float, limit: int, tls: ssl.SSLContex
         WebError: there is no whole answer within the time.
         ValueError: the URL or a header can't be sent.
     """
-    parts = _split(request.url)
     origin = check_url(request.url)
-    context = (tls or ssl.create_default_context()) if parts.scheme == "https" else None
-    writer: asyncio.StreamWriter | None = None
     try:
-        async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_connection(_host_of(parts), _port_of(parts), ssl=context, limit=_PIECE)
-            if writer.get_extra_info("peername") == writer.get_extra_info("sockname"):
-                # The kernel may call from the very port that is called: the socket then talks to itself.
-                raise WebError(f"no connection to {origin}: nobody listens there")
-            writer.write(_head(request, parts) + request.body)
-            return await _read(reader, limit, bodiless=request.method == "HEAD")
+        async with asyncio.timeout(timeout_s), AsyncExitStack() as opened:
+            response = await _send(request, origin, tls, opened)
+            body = bytearray()
+            async for piece in await opened.enter_async_context(aclosing(response.aiter_raw())):
+                body += piece
+                if len(body) > limit:
+                    break
+            return Answer(response.status_code, bytes(body[:limit]), len(body) > limit, dict(response.headers))
     except TimeoutError as error:
         raise WebError(f"no answer from {origin} within {timeout_s:g} s") from error
-    except (HttpParserError, HttpParserUpgrade) as error:
-        raise WebError(f"what {origin} answered is not HTTP") from error
-    except (OSError, UnicodeError) as error:
-        raise WebError(f"no answer from {origin}: {error}") from error
-    finally:
-        if writer is not None:
-            writer.transport.abort()
+    except httpx2.LocalProtocolError:
+        raise ValueError("the method or a header is not HTTP") from None
+    except (httpx2.TransportError, OSError) as error:
+        raise WebError(_told(error, origin)) from error
 
 
-class _Reading:
-    """An answer that is being read; the parser calls it."""
+async def _send(request: Request, origin: str, tls: ssl.SSLContext | None, opened: AsyncExitStack) -> httpx2.Response:
+    async def watch(event: str, info: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            stream = info["return_value"]
+            # We close it: httpx2 forgets it if it is cancelled while the two sides agree on TLS.
+            opened.push_async_callback(stream.aclose)
+            if stream.get_extra_info("client_addr") == stream.get_extra_info("server_addr"):
+                # The kernel may call from the very port that is called: the socket then talks to itself.
+                raise WebError(f"no connection to {origin}: nobody listens there")
 
-    def __init__(self, limit: int, *, bodiless: bool) -> None:
-        self.parser = HttpResponseParser(self)
-        self.body = bytearray()
-        self.headers: dict[str, str] = {}
-        self.cut = self.complete = self.in_body = self.framed = False
-        self._limit = limit
-        self._bodiless = bodiless
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        self.headers[name.decode("latin-1")] = value.decode("latin-1")
-        self.framed |= name == b"content-length" or (name == b"transfer-encoding" and b"chunked" in value.lower())
-
-    def on_headers_complete(self) -> None:
-        self.in_body = True
-        # RFC 9110, 9.3.2: the length that an answer to HEAD tells is that of a body that does not come.
-        self.complete = self._bodiless and self.parser.get_status_code() >= 200
-
-    def on_body(self, piece: bytes) -> None:
-        room = self._limit - len(self.body)
-        self.body += piece[:room]
-        self.cut = self.cut or len(piece) > room
-
-    def on_message_complete(self) -> None:
-        if 100 <= self.parser.get_status_code() < 200:
-            # An interim answer: the one that counts follows.
-            self.in_body = self.framed = False
-            self.headers.clear()
-        else:
-            self.complete = True
+    header_lines(request.headers)  # refuses what can't be sent; httpx2 would show it
+    headers = httpx2.Headers({"user-agent": "wakeful", "accept": "*/*", "connection": "close"})
+    headers |= {name: value.strip() for name, value in request.headers.items() if name.lower() != "content-length"}
+    url = _parsed(request.url)
+    message = httpx2.Request(request.method, url, headers=headers, content=request.body, extensions={"trace": watch})
+    # Not httpx2's client: it writes every URL to the log. Trust takes long to read, and is of no use to http://.
+    transport = httpx2.AsyncHTTPTransport(verify=tls or url.scheme == "https")
+    return await transport.handle_async_request(message)
 
 
-async def _read(reader: asyncio.StreamReader, limit: int, *, bodiless: bool) -> Answer:
-    reading = _Reading(limit, bodiless=bodiless)
-    received = 0
-    while not (reading.complete or reading.cut):
-        piece = await reader.read(_PIECE)
-        if not piece:
-            # RFC 9112, 6.3: without a length, the body ends with the connection.
-            if reading.in_body and not reading.framed:
-                break
-            raise ConnectionError("the connection was closed before the answer was complete")
-        received += len(piece)
-        try:
-            reading.parser.feed_data(piece)
-        except HttpParserError:
-            if not (reading.complete or reading.cut):
-                raise
-        if not reading.in_body and received > _HEAD_LIMIT:
-            raise ConnectionError(f"the head of the answer is longer than {_HEAD_LIMIT // 1024} KiB")
-    return Answer(reading.parser.get_status_code(), bytes(reading.body), reading.cut, reading.headers)
+def _told(error: Exception, origin: str) -> str:
+    """As the system says it: httpx2 says less, or quotes what the server sent."""
+    below: BaseException | None = error
+    while below and not (isinstance(below, OSError) and below.errno):
+        below = below.exceptions[0] if isinstance(below, ExceptionGroup) else below.__cause__ or below.__context__
+    # Both are one kind of error to httpx2.
+    hung_up = str(error).startswith(("Server disconnected", "peer closed connection"))
+    if isinstance(error, httpx2.RemoteProtocolError) and not hung_up:
+        return f"what {origin} answered is not HTTP"
+    return f"no answer from {origin}: {below or 'the connection was closed before the answer was complete'}"
 
 
-def _head(request: Request, parts: SplitResult) -> bytes:
-    target = quote(parts.path or "/", safe=_URL_SAFE) + (
-        f"?{quote(parts.query, safe=_URL_SAFE)}" if parts.query else ""
-    )
-    host = _host_of(parts)
-    host = origin_of(host, parts.port) if parts.port else (f"[{host}]" if ":" in host else host)
-    headers = {"host": host, "user-agent": "wakeful", "accept": "*/*", "connection": "close", **request.headers}
-    if request.body or request.method not in ("GET", "HEAD"):
-        headers["content-length"] = str(len(request.body))
-    return f"{request.method} {target} HTTP/1.1\r\n{header_lines(headers)}\r\n".encode("ascii")
-
-
-def _split(url: str) -> SplitResult:
-    # urlsplit drops line ends without a word.
+def _parsed(url: str) -> httpx2.URL:
     if not url.isprintable() or " " in url:
         raise ValueError("must be a URL without spaces and control characters")
     try:
-        parts = urlsplit(url)
-        _ = parts.port
-        host = _host_of(parts)
-    except ValueError:
+        parts = httpx2.URL(url)
+    except httpx2.InvalidURL:
         raise ValueError("must be a URL such as https://example.org/path") from None
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not parts.raw_host:
         raise ValueError("must be a URL that begins with http:// or https://")
-    if parts.username is not None or parts.password is not None:
+    if not 0 <= (parts.port or 0) < 65536:
+        raise ValueError("must be a URL such as https://example.org/path")
+    if parts.userinfo:
         raise ValueError("must have no user and no password in it: send them in a header")
     return parts
-
-
-def _host_of(parts: SplitResult) -> str:
-    host = parts.hostname or ""
-    return host if host.isascii() else host.encode("idna").decode("ascii")
-
-
-def _port_of(parts: SplitResult) -> int:
-    return parts.port or (443 if parts.scheme == "https" else 80)
