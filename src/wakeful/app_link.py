@@ -11,10 +11,11 @@ from typing import Protocol
 import msgspec
 
 from wakeful.config import Config, HealthCheck
-from wakeful.core.errors import WakefulError
+from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import actor_queue, app_queue, check_name
 from wakeful.core.ports import Attachment, Claim, Sink
 from wakeful.core.run import Outcome, Unavailable
+from wakeful.faces.dapr.sidecar import RESERVED_TYPES
 from wakeful.scheduler import Scheduler
 from wakeful.targets.health import AppHealth, WhileWell
 from wakeful.targets.http import HttpApp, open_client
@@ -206,7 +207,14 @@ def _types_in(answer: Response) -> frozenset[str]:
     types = set()
     for name in msgspec.json.decode(answer.body, type=_AppConfig).entities or ():
         try:
-            types.add(check_name(name))
+            types.add(_checked(name))
         except WakefulError as error:
             log.warning("the app names a type of actors that can't be: %s", error.message)
     return frozenset(types)
+
+
+def _checked(actor_type: str) -> str:
+    check_name(actor_type)
+    if actor_type.startswith(RESERVED_TYPES):
+        raise WakefulError(ErrorCode.INVALID_NAME, f"{actor_type!r} is reserved: {RESERVED_TYPES}… is Dapr's own")
+    return actor_type

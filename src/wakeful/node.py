@@ -107,7 +107,7 @@ def _dapr(scheduler: Scheduler, sidecar: Sidecar, stop: Callable[[], None]) -> t
     metadata = Metadata(sidecar)
     reminders = Reminders(scheduler, sidecar, zones.load_zone)
     services = runtime_services(scheduler, sidecar, metadata, reminders, zones.load_zone, stop)
-    http = DaprHttp(scheduler, sidecar, zones.load_zone, metadata)
+    http = DaprHttp(scheduler, sidecar, zones.load_zone, metadata, stop)
     return http, GrpcServer(services, sidecar.api_token, LARGEST_REQUEST)
 
 

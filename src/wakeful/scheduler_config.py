@@ -1,5 +1,6 @@
 """What ``wakeful scheduler`` needs to know, from flags and environment."""
 
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from pathlib import Path
 from wakeful.config import ConfigError, is_loopback, store_path
 
 LOOPBACK = "127.0.0.1"
+# A name or an address; one with colons stands in brackets. No URL, and no list.
+_HOST_PORT = re.compile(r"(?:[^\s:,/\[\]]+|\[[0-9A-Fa-f:.]+(?:%\w+)?\]):([0-9]{1,5})")
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
@@ -15,7 +18,8 @@ _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 class SchedulerConfig:
     """Ports are 0 for any free one; without a ``metrics_port`` there are no metrics.
 
-    Callers must have the ``token``; it is asked for where others than this machine can call.
+    Callers must have the ``token``; it is asked for where others than this machine can call. An empty ``broadcast``
+    is none.
     """
 
     name: str
@@ -30,6 +34,11 @@ class SchedulerConfig:
     broadcast: str | None = None
 
     def __post_init__(self) -> None:
+        if self.broadcast and not _is_host_port(self.broadcast):
+            raise ConfigError(
+                f"--override-broadcast-host-port {self.broadcast!r}: give host:port, such as scheduler.example:50006 "
+                "or [::1]:50006"
+            )
         for flag, address in (
             ("--listen-address", self.address),
             ("--healthz-listen-address", self.health_address),
@@ -50,7 +59,7 @@ class SchedulerConfig:
 
         dapr pkg/scheduler/server/server.go: the loopback address as it is, else this machine's.
         """
-        if self.broadcast is not None:
+        if self.broadcast:
             return self.broadcast
         host = self.address
         if not is_loopback(host):
@@ -72,6 +81,11 @@ def scheduler_store(url: str | None, folder: str | None, environment: Mapping[st
     except OSError as error:
         raise ConfigError(f"--etcd-data-dir {folder}: {error.strerror}") from error
     return (Path(folder) / "wakeful.db").absolute()
+
+
+def _is_host_port(text: str) -> bool:
+    match = _HOST_PORT.fullmatch(text)
+    return match is not None and 1 <= int(match[1]) <= 65_535
 
 
 def _own_address() -> str:

@@ -239,6 +239,27 @@ async def _half_done(path: Path) -> None:
     await store.close()
 
 
+def test_a_job_without_recurrence_that_is_under_way_runs_again_where_it_is_imported(
+    wakeful: Run, path: Path, tmp_path: Path
+) -> None:
+    file, other = tmp_path / "jobs.jsonl", tmp_path / "other.db"
+    asyncio.run(_under_way(path))
+    assert wakeful("scheduler", "export", "-o", str(file)).out == "ℹ️  Exported 1 jobs.\n"
+    wakeful("scheduler", "import", "-f", str(file), f"--store=sqlite:///{other}")
+    (once,) = jobs_in(other)
+    assert (once.job.key.name, once.next_due_at) == ("once", NOON + timedelta(minutes=1))
+    # So the command says it.
+    assert "runs again where it is imported" in " ".join(wakeful("scheduler", "export", "--help").out.split())
+
+
+async def _under_way(path: Path) -> None:
+    store = SqliteStore(path, load_zone, os.urandom)
+    job = app_job("once", due_time="1m")
+    await store.put_job(job, Put.CREATE, NOON)
+    await store.claim_due(1, {job.queue: Room(9, 9)}, NOON + timedelta(minutes=1))
+    await store.close()
+
+
 def test_a_file_that_exists_is_not_written_over(wakeful: Run, tmp_path: Path) -> None:
     file = tmp_path / "there"
     file.write_text("precious")

@@ -108,6 +108,16 @@ def test_an_app_that_comes_back_with_other_types_gets_the_reminders_of_these(pro
     assert "Traceback" not in node.err
 
 
+def test_a_type_of_daprs_own_is_not_taken_from_an_app(processes: Processes) -> None:
+    app = processes.app()
+    reserved = "dapr.internal.default.app.workflow"
+    app.pages["/dapr/config"] = json.dumps({"entities": [reserved, "Cat"]}).encode()
+    node = processes.serve(app_port=app.port).wait_ready()
+    eventually(hosts(node, "Cat"), "the app's types")
+    assert f"the app names a type of actors that can't be: {reserved!r} is reserved" in node.err
+    assert remind(node, f"{reserved}/1/reminders/x", dueTime="0s") == 403
+
+
 def test_an_app_takes_no_more_at_a_time_than_it_said(processes: Processes) -> None:
     app = processes.app()
     app.pages["/dapr/config"] = b'{"entities":["Cat"]}'

@@ -149,6 +149,17 @@ def test_what_it_broadcasts_can_be_said(schedulers: Schedulers) -> None:
     assert scheduler.metrics_port == 0
 
 
+def test_it_broadcasts_its_own_address_where_nothing_is_said(schedulers: Schedulers) -> None:
+    scheduler = schedulers.start("--override-broadcast-host-port=").wait_ready()
+    assert scheduler.broadcast == f"127.0.0.1:{scheduler.port}"
+
+
+def test_what_can_not_be_broadcast_is_refused(schedulers: Schedulers) -> None:
+    scheduler = schedulers.start("--override-broadcast-host-port=localhost")
+    assert scheduler.process.wait(20) == 2
+    assert "--override-broadcast-host-port 'localhost': give host:port, " in scheduler.err
+
+
 def test_beyond_this_machine_callers_show_the_token_and_on_it_they_need_none(schedulers: Schedulers) -> None:
     token = {"DAPR_API_TOKEN": "secret", "DAPR_HOST_IP": "127.0.0.1"}
     wide = schedulers.start("--listen-address=0.0.0.0", environment=token).wait_ready()

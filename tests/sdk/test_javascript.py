@@ -158,3 +158,12 @@ def test_a_grpc_app_that_throws_is_asked_again(run_app: Runs, events: Events, en
     (run,) = ended(node, "flaky")
     assert (run["state"], run["attempts"]) == ("succeeded", 2)
     assert len(events(node, "flaky", 2)) == 2
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_the_client_ends_its_sidecar(run_nothing: Runs, javascript: Any, protocol: str) -> None:
+    node = run_nothing()
+    argument = {"protocol": protocol, "version": "v1.0", "steps": [{"do": "shutdown"}]}
+    assert javascript("client.js", argument) == [{"ok": None}]
+    assert node.exit_code() == 0
+    assert "Traceback" not in node.err

@@ -42,6 +42,9 @@ _OPTIONS = (
 )
 # What gRPC itself says of a call that no connection has ever taken. An app may pass such words on, of its own calls.
 _NEVER_SENT = "failed to connect to all addresses"
+# An app that does not know a method can't say anything else, and one that is not there neither: all other codes tell
+# that it knows it.
+_SAYS_NOTHING = (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 _Method = Callable[..., Awaitable[bytes]]
 _POST = common.HTTPExtension(verb=common.HTTPExtension.Verb.Value("POST"))
 
@@ -65,8 +68,6 @@ class GrpcApp:
         self._tls = tls
         self._line: _Line | None = None
         self._opening = asyncio.Lock()
-        # Which of the two methods the app had last.
-        self._method = 0
 
     async def deliver(self, claim: Claim) -> Outcome:
         """Calls the app with the run and waits for its answer. Cancelling ends the call."""
@@ -98,7 +99,8 @@ class GrpcApp:
         metadata = (*self._token, *run_metadata(claim))
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_s
-        first = self._method
+        had = line.had
+        first = had.method
         for method in (first, 1 - first):
             try:
                 await line.on_job[method](request, timeout=max(0.0, deadline - clock()), metadata=metadata)
@@ -106,13 +108,14 @@ class GrpcApp:
                 if error.code() is grpc.StatusCode.UNIMPLEMENTED and method == first:
                     # So Dapr goes on to the older name (dapr pkg/channel/grpc/grpc_channel.go).
                     continue
-                self._remember(method, error.code())
+                if error.code() not in _SAYS_NOTHING:
+                    had.method = method
                 if error.code() is grpc.StatusCode.UNAVAILABLE:
                     self._retire(line)
                 return self._outcome(line, error, claim, timeout_s)
             except grpc.aio.UsageError:
                 return Unavailable(f"the connection to {self._origin} was closed")
-            self._method = method
+            had.method = method
             return Succeeded()
         raise AssertionError("both methods were called")
 
@@ -121,11 +124,6 @@ class GrpcApp:
         line.retired = True
         if self._line is line:
             self._line = None
-
-    def _remember(self, method: int, code: grpc.StatusCode) -> None:
-        # An app that does not know the method can't have said anything else; and neither can one that was not there.
-        if code not in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-            self._method = method
 
     def _outcome(self, line: "_Line", error: grpc.aio.AioRpcError, claim: Claim, timeout_s: float) -> Outcome:
         """What a call's failure means for the run (dapr pkg/runtime/scheduler/internal/cluster/streamer.go)."""
@@ -207,6 +205,12 @@ class _NoConnectionError(Exception):
     """No connection came about: nothing was sent."""
 
 
+class _Had:
+    """Which of the two methods the app at the other end of one connection had last."""
+
+    method = 0
+
+
 class _Line:
     """A channel to the app, and what is called on it."""
 
@@ -216,6 +220,8 @@ class _Line:
         # Calls under way; who is retired is closed with the last of them.
         self.calls = 0
         self.retired = False
+        # Of the connection that there is now. Who still waits for an answer by the one before keeps that one's.
+        self.had = _Had()
         self.on_job: Sequence[_Method] = [channel.unary_unary(method) for method in _ON_JOB]
         self.health: _Method = channel.unary_unary(_HEALTH)
 
@@ -233,6 +239,8 @@ class _Line:
             state = self._channel.get_state(try_to_connect=True)
             if state is grpc.ChannelConnectivity.READY:
                 return True
+            # What comes next is a new connection, and may be a new app.
+            self.had = _Had()
             if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE or clock() > deadline:
                 return False
             await asyncio.sleep(pause_s)

@@ -20,7 +20,7 @@ from support.scheduler_door import SchedulerDoor, scheduler_door
 from wakeful.core.job import JobKey, JobRecord
 from wakeful.core.ports import Alarm, Attachment, BootTime, Health, Sink, Store
 from wakeful.faces.dapr.http import DaprHttp
-from wakeful.faces.dapr.sidecar import AppConnection, Sidecar
+from wakeful.faces.dapr.sidecar import AppConnection, Metadata, Sidecar
 from wakeful.scheduler import Scheduler
 from wakeful.stores.sqlite import SqliteStore
 from wakeful.zones import load_zone
@@ -65,7 +65,10 @@ class Idle:
 
 
 class Door:
-    """One running server: a client of it, its address, and a look behind it."""
+    """One running server: a client of it, its address, and a look behind it.
+
+    ``stopped`` counts how often the node was asked to stop.
+    """
 
     def __init__(self, address: tuple[str, int], idle: Idle) -> None:
         self.address = address
@@ -73,6 +76,10 @@ class Door:
         self.client = httpx2.Client(base_url=f"http://{address[0]}:{address[1]}", timeout=10, **PLAIN)
         self.loop: asyncio.AbstractEventLoop | None = None
         self.store: Store | None = None
+        self.stopped = 0
+
+    def stop(self) -> None:
+        self.stopped += 1
 
     def record(self, name: str, app_id: str = "tests") -> JobRecord | None:
         """The job as the store has it."""
@@ -119,7 +126,7 @@ def check_error(response: httpx2.Response, status: int, code: str, message: str,
 async def _serve(door: Door, sidecar: Sidecar, server: Server, make_store: Callable[[], Store]) -> None:
     door.loop, door.store = asyncio.get_running_loop(), make_store()
     scheduler = Scheduler(door.store, FixedClock(), os.urandom, door.idle)
-    server.config.app = DaprHttp(scheduler, sidecar, load_zone)
+    server.config.app = DaprHttp(scheduler, sidecar, load_zone, Metadata(sidecar), door.stop)
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(door.address)

@@ -15,6 +15,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from support.grpc_door import NOON, GrpcDoor, error_of, grpc_beside
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import Catchup, CountedFrom, Data, Overlap, RetryPolicy
+from wakeful.faces.dapr.sidecar import Sidecar
 from wakeful.protos import runtime
 
 OWN = {"appID": "tests", "namespace": "default"}
@@ -272,6 +273,19 @@ class TestARefusal:
         request.overwrite = True
         call(request)
         assert dapr.record("taken").job.data.body == text("new").value
+
+    @pytest.mark.parametrize("letter", ["n", "\u00e4", "\U0001f600"])
+    def test_has_a_long_name_in_it_whole(self, dapr: Any, letter: str) -> None:
+        name = letter * (512 // len(letter.encode()))
+        own = {"appID": name, "namespace": "default"}
+        with grpc_beside(dapr, Sidecar(name)) as door:
+            cause = f"rpc error: code = NotFound desc = job not found: {name}"
+            refused = ("INTERNAL", f"failed to get job due to: {cause}", GET, own)
+            assert error_of(door.stub.GetJob, api_v1.GetJobRequest(name=name)) == refused
+            upsert(door, job(name))
+            cause = f"rpc error: code = AlreadyExists desc = job already exists: 'app||default||{name}||{name}'"
+            refused = ("ALREADY_EXISTS", f"failed to schedule job due to: {cause}", SCHEDULE, own)
+            assert error_of(door.stub.ScheduleJob, api_v1.ScheduleJobRequest(job=job(name))) == refused
 
     def test_of_an_unknown_job_is_internal_as_in_dapr(self, door: GrpcDoor, alpha: str) -> None:
         cause = "rpc error: code = NotFound desc = job not found: unknown"

@@ -164,6 +164,22 @@ class TestARefusal:
         ):
             assert error_of(call, request) == ("PERMISSION_DENIED", words, None, {})
 
+    def test_of_a_type_of_daprs_own_before_anything_else(self, host: Any) -> None:
+        reserved = "dapr.internal.default.tests.workflow"
+        words = "is reserved for the Dapr workflow runtime; direct actor API access is not permitted"
+        message = f'actor type "{reserved}" {words}'
+        who = {"actor_type": reserved, "actor_id": "7"}
+        with grpc_beside(host, Sidecar("tests", actor_types=lambda: frozenset({reserved}))) as door:
+            for call, request in (
+                (door.stub.RegisterActorReminder, asked(name="", actor_type=reserved)),
+                (door.stub.UnregisterActorReminder, api_v1.UnregisterActorReminderRequest(**who, name="a/b")),
+                (door.stub.GetActorReminder, api_v1.GetActorReminderRequest(**who, name="x")),
+                (door.stub.ListActorReminders, api_v1.ListActorRemindersRequest(**who)),
+                (door.stub.UnregisterActorRemindersByType, api_v1.UnregisterActorRemindersByTypeRequest(**who)),
+            ):
+                refused = ("PERMISSION_DENIED", message, "ERR_ACTOR_TYPE_RESERVED", {"actorType": reserved})
+                assert error_of(call, request) == refused
+
 
 def test_without_reminders_their_methods_are_not_there(dapr: Any) -> None:
     with grpc_beside(dapr, reminders=False) as door:

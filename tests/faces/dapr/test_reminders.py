@@ -20,6 +20,7 @@ from wakeful.stores.sqlite import SqliteStore
 from wakeful.zones import load_zone
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
+RESERVED = "dapr.internal.default.tests.workflow"
 HOST = Sidecar("tests", actor_types=lambda: frozenset({"Cat", "Ca", "Cat|t"}))
 CAT = "/v1.0/actors/Cat/7/reminders"
 
@@ -93,6 +94,9 @@ class TestAReminder:
             ({"dueTime": "1s", "ttl": "1h"}, "job must have a schedule to have a ttl"),
             ({"period": "0s"}, "an interval of zero"),
             ({"period": "-1s"}, "an interval cannot be negative"),
+            ({"period": "1ns"}, "failed to parse duration @every 1ns: an interval must be at least 1ms"),
+            ({"period": "R3/0.0015us"}, "failed to parse duration @every 0.0015us: an interval must be at least 1ms"),
+            ({"period": "R3/-1ns"}, "failed to parse duration @every -1ns: an interval cannot be negative"),
         ],
     )
     def test_that_is_no_schedule_is_refused(self, host: Any, body: object, message: str, check_error: Any) -> None:
@@ -138,6 +142,22 @@ class TestAReminder:
         response = host.client.request(method, path, content=b'{"dueTime":"1h"}')
         message = "operations on actor reminders are only possible on hosted actor types"
         check_error(response, 403, "ERR_ACTOR_REMINDER_NON_HOSTED", message, None)
+
+    @pytest.mark.parametrize("method", ["POST", "PUT", "GET", "DELETE"])
+    def test_of_a_type_of_daprs_own_is_refused_before_anything_else(
+        self, serve: Any, method: str, check_error: Any
+    ) -> None:
+        # Even if it were hosted.
+        with serve(Sidecar("tests", actor_types=lambda: frozenset({RESERVED}))) as host:
+            response = host.client.request(method, f"/v1.0/actors/{RESERVED}/7/reminders/x", content=b"[]")
+        words = "is reserved for the Dapr workflow runtime; direct actor API access is not permitted"
+        message = f'actor type "{RESERVED}" {words}'
+        check_error(response, 403, "ERR_ACTOR_TYPE_RESERVED", message, {"actorType": RESERVED})
+
+    def test_of_a_type_that_only_looks_reserved_is_one_of_an_app(self, serve: Any) -> None:
+        with serve(Sidecar("tests", actor_types=lambda: frozenset({"dapr.internals"}))) as host:
+            path = "/v1.0/actors/dapr.internals/7/reminders/x"
+            assert host.client.post(path, json={"dueTime": "1h"}).status_code == 204
 
     def test_has_no_other_methods(self, host: Any) -> None:
         response = host.client.patch(f"{CAT}/x")

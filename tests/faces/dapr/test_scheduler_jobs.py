@@ -75,6 +75,13 @@ async def test_a_name_that_is_taken_is_refused_with_the_whole_key(door: Schedule
     assert refused == ("ALREADY_EXISTS", f"job already exists: '{key}'")
 
 
+async def test_long_names_stay_whole_in_the_key(door: SchedulerDoor) -> None:
+    name = "n" * 512
+    await door.schedule(name, of_app(name, name), due_time="24h")
+    refused = await door.refused("ScheduleJob", name=name, job=LATER, metadata=of_app(name, name))
+    assert refused == ("ALREADY_EXISTS", f"job already exists: 'app||{name}||{name}||{name}'")
+
+
 async def test_a_job_that_is_not_there_is_not_found_and_deleted_all_the_same(door: SchedulerDoor) -> None:
     assert await door.refused("GetJob", name="x", metadata=of_app()) == ("NOT_FOUND", "job not found: x")
     await door.call("DeleteJob", name="x", metadata=of_app())

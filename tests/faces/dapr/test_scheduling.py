@@ -6,7 +6,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from dapr.proto import api_v1
 
+from support.grpc_door import grpc_beside
 from wakeful.core.job import Catchup, CountedFrom, Overlap, RetryPolicy
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -95,6 +97,19 @@ class TestTheName:
 
     def test_is_trimmed_where_it_is_given_and_where_it_is_asked_for(self, dapr: Any, jobs: str) -> None:
         assert dapr.upsert(f"{jobs}/%20trimmed%20", EVERY)["name"] == "trimmed"
+        assert dapr.client.delete(f"{jobs}/%20trimmed%20").status_code == 204
+        assert dapr.record("trimmed") is None
+
+    def test_with_outer_blanks_is_another_one(self, dapr: Any, jobs: str) -> None:
+        # Over gRPC nothing is trimmed.
+        with grpc_beside(dapr) as door:
+            job = api_v1.Job(name=" lead ", **EVERY)
+            door.stub.ScheduleJob(api_v1.ScheduleJobRequest(job=job, overwrite=True))
+        dapr.upsert(f"{jobs}/lead", EVERY)
+        assert dapr.client.get(f"{jobs}/%20lead%20").json()["name"] == " lead "
+        assert dapr.client.delete(f"{jobs}/%20lead%20").status_code == 204
+        assert dapr.record(" lead ") is None
+        assert dapr.client.get(f"{jobs}/lead").json()["name"] == "lead"
 
     def test_stands_in_the_address_only(self, dapr: Any, check_error: Any, jobs: str) -> None:
         response = dapr.client.post(f"{jobs}/twice", json={**EVERY, "name": "twice"})

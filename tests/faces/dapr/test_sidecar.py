@@ -2,17 +2,27 @@
 
 import asyncio
 import json
+import os
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.clock import VirtualClock
 from wakeful.core.ports import Health
 from wakeful.faces.asgi import BODY_LIMIT
 from wakeful.faces.dapr.answers import Refused
-from wakeful.faces.dapr.sidecar import Sidecar
+from wakeful.faces.dapr.http import DaprHttp
+from wakeful.faces.dapr.sidecar import Metadata, Sidecar
 from wakeful.faces.dapr.wire import read_body
+from wakeful.scheduler import Scheduler
+from wakeful.stores.sqlite import SqliteStore
+from wakeful.zones import load_zone
+
+NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 TOKEN = "token-of-the-tests-ä"
 
@@ -79,6 +89,38 @@ class TestMetadata:
             assert answers == [204] * 64 + [400]
             assert dapr.client.put("/v1.0/metadata/0", content="changed").status_code == 204
             assert dapr.client.put("/v1.0/metadata/%FF", content="x").status_code == 400
+
+
+class TestShutdown:
+    def test_asks_the_node_to_stop(self, serve: Any) -> None:
+        with serve() as dapr:
+            response = dapr.client.post("/v1.0/shutdown")
+            assert (response.status_code, response.content) == (204, b"")
+            assert dapr.client.get("/v1.0/shutdown").headers["allow"] == "POST"
+            assert dapr.stopped == 1
+
+    def test_needs_the_token(self, guarded: Any) -> None:
+        assert guarded.client.post("/v1.0/shutdown").status_code == 401
+        assert guarded.stopped == 0
+
+    def test_is_answered_before_anything_stops(self, tmp_path: Path) -> None:
+        seen = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            seen.append(message["type"])
+
+        async def ask() -> None:
+            store = SqliteStore(tmp_path / "wakeful.db", load_zone, os.urandom)
+            scheduler, sidecar = Scheduler(store, VirtualClock(NOW), os.urandom), Sidecar("tests")
+            dapr = DaprHttp(scheduler, sidecar, load_zone, Metadata(sidecar), lambda: seen.append("stop"))
+            await dapr({"type": "http", "method": "POST", "path": "/v1.0/shutdown", "headers": []}, receive, send)
+            await store.close()
+
+        asyncio.run(ask())
+        assert seen == ["http.response.start", "http.response.body", "stop"]
 
 
 class TestTheToken:

@@ -13,6 +13,7 @@ from wakeful.core.ports import BootTime, Node, Put, Room, Store
 from wakeful.core.run import Succeeded
 from wakeful.core.settlement import settle
 from wakeful.faces.dapr.errors import CAUSES
+from wakeful.faces.dapr.sidecar import Sidecar
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 EVERY = {"schedule": "@every 1h"}
@@ -65,6 +66,20 @@ class TestAnUnknownJob:
     def test_can_be_deleted(self, dapr: Any, jobs: str) -> None:
         response = dapr.client.delete(f"{jobs}/unknown")
         assert (response.status_code, response.content) == (204, b"")
+
+
+@pytest.mark.parametrize("letter", ["n", "\u00e4", "\U0001f600"])
+def test_a_long_name_stays_whole_where_it_is_told(serve: Any, check_error: Any, letter: str) -> None:
+    name = letter * (512 // len(letter.encode()))
+    with serve(Sidecar(name)) as dapr:
+        path = f"/v1.0/jobs/{name}"
+        words = f"failed to get job due to: rpc error: code = NotFound desc = job not found: {name}"
+        own = {"appID": name, "namespace": "default"}
+        check_error(dapr.client.get(path), 500, "DAPR_SCHEDULER_GET_JOB", words, own)
+        assert dapr.client.post(path, json={"dueTime": "1h"}).status_code == 204
+        cause = f"rpc error: code = AlreadyExists desc = job already exists: 'app||default||{name}||{name}'"
+        again = dapr.client.post(path, json={"dueTime": "1h"})
+        check_error(again, 409, SCHEDULE, f"failed to schedule job due to: {cause}", own)
 
 
 class TestAJobThatIsShown:

@@ -14,6 +14,7 @@ async function overHttp() {
     schedule: ({ name, ...job }) => call(name, { method: "POST", body: job }),
     get: ({ name }) => call(name, { method: "GET" }),
     delete: ({ name }) => call(name, { method: "DELETE" }),
+    shutdown: () => client.sidecar.shutdown(),
     // The client throws the answer as text.
     failed: ({ message }) => ({ status: JSON.parse(message).status, ...JSON.parse(JSON.parse(message).error_msg) }),
   };
@@ -43,6 +44,7 @@ async function overGrpc() {
       };
     },
     delete: async ({ name }) => void (await dapr.deleteJobAlpha1({ name })),
+    shutdown: () => client.sidecar.shutdown(),
     failed: ({ code, rawMessage }) => ({ code, message: rawMessage }),
   };
 }

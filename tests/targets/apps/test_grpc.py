@@ -1,4 +1,4 @@
-"""An app called over gRPC: what it is sent, by which name, and what the ends of a connection come to."""
+"""An app called over gRPC: what it is sent, and what the ends of a connection come to."""
 
 import asyncio
 import os
@@ -23,7 +23,6 @@ from wakeful.core.run import Failed, Rejected, Succeeded, Unavailable
 pytestmark = pytest.mark.slow
 
 Open = Callable[..., Any]
-BOTH = ("OnJobEvent", "OnJobEventAlpha1")
 STRING_VALUE = "type.googleapis.com/google.protobuf.StringValue"
 VALUE = "type.googleapis.com/google.protobuf.Value"
 
@@ -107,61 +106,6 @@ async def test_an_apps_own_trouble_with_another_service_is_a_failure_and_no_abse
     async with app_on(far.port) as app:
         outcome = await app.deliver(claim())
     assert outcome == Failed(f"UNAVAILABLE from OnJobEvent job/tick: {words}")
-
-
-# Its two names.
-
-
-@pytest.mark.anyio
-async def test_the_older_name_is_tried_when_the_newer_is_not_there_and_remembered(grpc_far_side: Open) -> None:
-    far = await grpc_far_side(OK, (grpc.StatusCode.INTERNAL, "why"), OK, methods=["OnJobEventAlpha1"])
-    async with app_on(far.port) as app:
-        outcomes = [await app.deliver(claim()) for _ in range(3)]
-    assert outcomes == [Succeeded(), Failed("INTERNAL from OnJobEvent job/tick: why"), Succeeded()]
-    assert [received.method for received in far.received] == ["OnJobEventAlpha1"] * 3
-
-
-@pytest.mark.anyio
-async def test_an_app_with_both_names_is_called_by_the_newer(grpc_far_side: Open) -> None:
-    far = await grpc_far_side(methods=BOTH)
-    async with app_on(far.port) as app:
-        await app.deliver(claim())
-        await app.deliver(claim())
-    assert [received.method for received in far.received] == ["OnJobEvent"] * 2
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize(("first", "second"), [BOTH, BOTH[::-1]])
-async def test_an_app_that_comes_back_with_the_other_name_is_understood(
-    grpc_far_side: Open, first: str, second: str
-) -> None:
-    old = await grpc_far_side(methods=[first])
-    async with app_on(old.port) as app:
-        assert await app.deliver(claim()) == Succeeded()
-        await old.close()
-        await gone(app)
-        new = await grpc_far_side(methods=[second], port=old.port)
-        await app.available()
-        assert await app.deliver(claim()) == Succeeded()
-        assert await app.deliver(claim()) == Succeeded()
-    assert [received.method for received in new.received] == [second] * 2
-
-
-@pytest.mark.anyio
-async def test_an_app_with_neither_name_has_failed(grpc_far_side: Open) -> None:
-    far = await grpc_far_side(methods=[])
-    async with app_on(far.port) as app:
-        for _ in range(2):
-            outcome = await app.deliver(claim())
-            assert outcome == Failed("UNIMPLEMENTED from OnJobEvent job/tick: Method not found!")
-
-
-@pytest.mark.anyio
-async def test_a_name_that_answers_too_late_leaves_no_time_for_the_other(grpc_far_side: Open) -> None:
-    far = await grpc_far_side(None)
-    async with app_on(far.port, timeout_s=0.2) as app:
-        assert await app.deliver(claim()) == Failed("OnJobEvent job/tick: no answer within 0.2 s")
-    assert len(far.received) == 1
 
 
 # The SDK's own app.

@@ -168,7 +168,11 @@ def _add_export(app: App, doors: Doors) -> None:
         *,
         place: Place = PLACE,
     ) -> int:
-        """Write all jobs of all namespaces to a file, as JSON lines. Runs that are under way stay."""
+        """Write all jobs of all namespaces to a file, as JSON lines.
+
+        Runs that are under way stay here. A job without recurrence whose run is under way is written too, and runs
+        again where it is imported.
+        """
         if file.exists():
             return complain(f"file '{file}' already exists", FAILURE)
 

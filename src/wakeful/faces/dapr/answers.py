@@ -1,5 +1,6 @@
 """An HTTP answer, and the plain errors that are answers."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -11,12 +12,13 @@ _MESSAGE_LIMIT = 400
 
 
 class Answer(NamedTuple):
-    """One HTTP response; an empty body goes out without a content type."""
+    """One HTTP response; an empty body goes out without a content type. ``then`` is called once it is out."""
 
     status: int
     body: bytes = b""
     content_type: bytes = b"application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    then: Callable[[], None] | None = None
 
 
 class Refused(Exception):  # noqa: N818 - it carries an answer, not a fault

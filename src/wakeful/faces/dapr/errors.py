@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from wakeful.core.errors import ErrorCode, WakefulError
-from wakeful.core.job import JobKey
+from wakeful.core.job import NAME_LIMIT, JobKey
 from wakeful.faces.dapr.answers import Answer, clip
 
 _DESCRIPTION_LIMIT = 400
@@ -80,16 +80,20 @@ def failed(verb: Verb, key: JobKey, error: WakefulError) -> Answer:
 def passed_on(verb: Verb, key: JobKey, error: WakefulError) -> str:
     """The scheduler's refusal in daprd's words."""
     code, before = CAUSES[error.code]
-    text = clip(before + _text(key, error), _DESCRIPTION_LIMIT)
+    text = before + _text(key, error)
     return f"{verb.value[1]}rpc error: code = {code} desc = {text}"
 
 
 def _text(key: JobKey, error: WakefulError) -> str:
-    # Clients match on these two texts: dapr pkg/scheduler/server/api.go.
+    # Clients match on the first two: dapr pkg/scheduler/server/api.go. So a name that can be is never cut in them.
     match error.code:
         case ErrorCode.JOB_EXISTS:
-            return f"job already exists: 'app||{key.namespace}||{clip(app_of(key))}||{clip(key.name)}'"
+            return f"job already exists: 'app||{key.namespace}||{_whole(app_of(key))}||{_whole(key.name)}'"
         case ErrorCode.JOB_NOT_FOUND:
-            return f"job not found: {clip(key.name)}"
+            return f"job not found: {_whole(key.name)}"
         case _:
-            return error.message
+            return clip(error.message, _DESCRIPTION_LIMIT)
+
+
+def _whole(name: str) -> str:
+    return clip(name, NAME_LIMIT)

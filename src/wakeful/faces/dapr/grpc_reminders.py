@@ -9,7 +9,7 @@ from wakeful.core.errors import WakefulError
 from wakeful.core.job import Data
 from wakeful.faces.dapr.grpc_jobs import retry_of
 from wakeful.faces.dapr.grpc_server import GrpcError, Unary
-from wakeful.faces.dapr.reminders import Fault, Reminder, ReminderError, ReminderRequest, Reminders
+from wakeful.faces.dapr.reminders import Fault, Reminder, ReminderError, ReminderRequest, Reminders, check_type
 from wakeful.protos import runtime, well_known
 from wakeful.protos.values import JSON, any_of
 
@@ -44,6 +44,7 @@ class ReminderMethods:
 
     async def register(self, request: Any) -> Any:
         """Stores a reminder; in place of one of that name, unless that is ruled out."""
+        check_type(request.actor_type)
         if not request.name:
             raise ReminderError(Fault.BAD_REQUEST, "reminder name cannot be empty")
         try:
@@ -115,7 +116,8 @@ def _answered(method: Unary) -> Unary:
         try:
             return await method(request)
         except ReminderError as error:
-            # Without details: these errors have none in Dapr (dapr pkg/messages/api_error.go).
-            raise GrpcError(_CODES[error.grpc], error.message) from None
+            # Most have no details in Dapr (dapr pkg/messages/api_error.go).
+            reason = None if error.metadata is None else error.code
+            raise GrpcError(_CODES[error.grpc], error.message, reason, error.metadata) from None
 
     return answer

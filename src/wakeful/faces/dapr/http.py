@@ -1,7 +1,7 @@
 """Dapr's Jobs API over HTTP, with reminders of actors and the sidecar's health and metadata."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qs
 
 import msgspec
@@ -27,13 +27,19 @@ _NO_CONTENT = Answer(204)
 
 
 class DaprHttp:
-    """The API as one ASGI application, plain for speed: a router would cost as much as all the rest."""
+    """The API as one ASGI application, plain for speed: a router would cost as much as all the rest.
 
-    def __init__(self, scheduler: Scheduler, sidecar: Sidecar, zones: Zones, metadata: Metadata | None = None) -> None:
+    ``stop`` is called when the app asks for the end.
+    """
+
+    def __init__(
+        self, scheduler: Scheduler, sidecar: Sidecar, zones: Zones, metadata: Metadata, stop: Callable[[], None]
+    ) -> None:
         self._scheduler = scheduler
         self._sidecar = sidecar
         self._zones = zones
-        self._metadata = metadata or Metadata(sidecar)
+        self._metadata = metadata
+        self._stop = stop
         # An empty token is none, as an empty DAPR_API_TOKEN is to daprd.
         self._token = sidecar.api_token.encode() if sidecar.api_token else None
         of_app: Mapping[str, Handler] = {"GET": self._get, "DELETE": self._delete, "PUT": self._put}
@@ -50,6 +56,7 @@ class DaprHttp:
             (b"v1.0", b"healthz"): Route({"GET": self._get_health}, public=True),
             (b"v1.0", b"healthz", b"outbound"): Route({"GET": self._get_outbound}, public=True),
             (b"v1.0", b"metadata"): Route({"GET": self._get_metadata}),
+            (b"v1.0", b"shutdown"): Route({"POST": self._shutdown}),
         }
         self._one_metadata = Route({"PUT": self._put_metadata})
         self._nothing = Route({})
@@ -68,6 +75,8 @@ class DaprHttp:
             log_fault(log, f"{scope['method']} {clip(scope['path'])}", error)
             answer = simple(500, "ERR_INTERNAL", "an internal error occurred; the log has its place")
         await respond(send, answer)
+        if answer.then is not None:
+            answer.then()
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         path = segments(scope)
@@ -99,7 +108,8 @@ class DaprHttp:
 
     async def _schedule(self, call: Call, replaces: bool) -> Answer:
         asked = decode_job(await read_body(call.scope, call.receive))
-        key = self._key(call, Verb.SCHEDULE)
+        # daprd trims the name here, and only here: pkg/api/http/jobs.go.
+        key = _trimmed(self._key(call, Verb.SCHEDULE))
         _check_request(asked, key)
         # In protojson `false` is the same as absent; but who writes it out knows the field, and means it.
         how = Put.REPLACE if (replaces if asked.overwrite is None else asked.overwrite) else Put.CREATE
@@ -113,10 +123,10 @@ class DaprHttp:
 
     async def _get(self, call: Call) -> Answer:
         key = self._key(call, Verb.GET)
-        _check_blank(key)
+        record = None
         try:
-            check_name(key.name)
-            record = await self._scheduler.get(key)
+            for one in _meant(key):
+                record = record or await self._scheduler.get(one)
         except WakefulError as error:
             return failed(Verb.GET, key, error)
         if record is None:
@@ -126,10 +136,10 @@ class DaprHttp:
 
     async def _delete(self, call: Call) -> Answer:
         key = self._key(call, Verb.DELETE)
-        _check_blank(key)
         try:
-            check_name(key.name)
-            await self._scheduler.delete(JobQuery(key.namespace, key.owner, key.name))
+            for one in _meant(key):
+                if await self._scheduler.delete(JobQuery(one.namespace, one.owner, one.name)):
+                    break
         except WakefulError as error:
             return failed(Verb.DELETE, key, error)
         return _NO_CONTENT
@@ -140,8 +150,7 @@ class DaprHttp:
         try:
             if len(call.parts) == 2:
                 app_id = check_name(decode(call.parts[0]))
-            # daprd trims the name where it schedules: pkg/api/http/jobs.go. Everywhere, what was scheduled is found.
-            name = decode(call.parts[-1]).strip()
+            name = decode(call.parts[-1])
         except WakefulError as error:
             raise Refused(failed(verb, JobKey(namespace, f"app/{app_id}", ""), error)) from None
         return JobKey(namespace, f"app/{app_id}", name)
@@ -175,6 +184,9 @@ class DaprHttp:
             return malformed(str(error))
         return _NO_CONTENT
 
+    async def _shutdown(self, _call: Call) -> Answer:
+        return _NO_CONTENT._replace(then=self._stop)
+
 
 def _check_request(asked: JobRequest, key: JobKey) -> None:
     """Refuses what daprd itself refuses, before it asks the scheduler (dapr pkg/api/universal/jobs.go)."""
@@ -184,6 +196,23 @@ def _check_request(asked: JobRequest, key: JobKey) -> None:
     _check_blank(key)
     if asked.text.schedule is None and asked.text.due_time is None:
         raise Refused(detailed(400, "DAPR_SCHEDULER_SCHEDULE_EMPTY", "Schedule is empty", metadata_of(key)))
+
+
+def _trimmed(key: JobKey) -> JobKey:
+    return JobKey(key.namespace, key.owner, key.name.strip())
+
+
+def _meant(key: JobKey) -> Sequence[JobKey]:
+    """The jobs that a path may mean, the likeliest first: the one of that very name; then what was scheduled by it.
+
+    Raises:
+        Refused: 400, the name is blank.
+        WakefulError: ``INVALID_NAME``.
+    """
+    trimmed = _trimmed(key)
+    _check_blank(trimmed)
+    check_name(trimmed.name)
+    return (trimmed,) if trimmed == key else (key, trimmed)
 
 
 def _check_blank(key: JobKey) -> None:

@@ -8,8 +8,9 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from wakeful.core.errors import WakefulError
 from wakeful.faces.dapr.answers import Answer, simple
+from wakeful.faces.dapr.errors import detailed
 from wakeful.faces.dapr.jobs import FailurePolicy, json_data, one_of, retry_asked
-from wakeful.faces.dapr.reminders import Fault, Reminder, ReminderError, ReminderRequest, Reminders
+from wakeful.faces.dapr.reminders import Fault, Reminder, ReminderError, ReminderRequest, Reminders, check_type
 from wakeful.faces.dapr.routes import Call, Handler
 from wakeful.faces.dapr.wire import decode, read_body, read_json
 
@@ -38,8 +39,10 @@ class ReminderRoutes:
         return {"POST": register, "PUT": register, "GET": _answered(self._get), "DELETE": _answered(self._delete)}
 
     async def _register(self, call: Call) -> Answer:
+        actor_type, actor_id, name = _path(call)
+        check_type(actor_type)
         body = await read_body(call.scope, call.receive)
-        await self._reminders.register(_request(body, *_path(call)))
+        await self._reminders.register(_request(body, actor_type, actor_id, name))
         return Answer(204)
 
     async def _get(self, call: Call) -> Answer:
@@ -68,7 +71,9 @@ def _answered(handler: Handler) -> Callable[[Call], Awaitable[Answer]]:
         try:
             return await handler(call)
         except ReminderError as error:
-            return simple(error.status, error.code, error.message)
+            if error.metadata is None:
+                return simple(error.status, error.code, error.message)
+            return detailed(error.status, error.code, error.message, error.metadata)
 
     return answer
 

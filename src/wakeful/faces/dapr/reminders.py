@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -27,10 +27,11 @@ from wakeful.faces.dapr.answers import clip
 from wakeful.faces.dapr.errors import CAUSES
 from wakeful.faces.dapr.go_duration import go_duration
 from wakeful.faces.dapr.jobs import DEFAULT_RETRY, UINT32_MAX, Zones
-from wakeful.faces.dapr.sidecar import Sidecar
+from wakeful.faces.dapr.sidecar import RESERVED_TYPES, Sidecar
 from wakeful.scheduler import Scheduler
 
 _TEXT_LIMIT = 400
+_SHORTEST = timedelta(milliseconds=1)
 _REPEATS = re.compile(r"R(-?[0-9]{1,10})/")
 
 
@@ -40,6 +41,12 @@ class Fault(Enum):
     From dapr pkg/api/errors/actor.go; the two deletes and the list have one code there too.
     """
 
+    TYPE_RESERVED = (
+        "ERR_ACTOR_TYPE_RESERVED",
+        403,
+        "PermissionDenied",
+        'actor type "{}" is reserved for the Dapr workflow runtime; direct actor API access is not permitted',
+    )
     NON_HOSTED = (
         "ERR_ACTOR_REMINDER_NON_HOSTED",
         403,
@@ -55,10 +62,14 @@ class Fault(Enum):
 
 
 class ReminderError(Exception):
-    """Ends a request about reminders. ``code`` is Dapr's, ``status`` HTTP's, ``grpc`` the name of gRPC's code."""
+    """Ends a request about reminders. ``code`` is Dapr's, ``status`` HTTP's, ``grpc`` the name of gRPC's code.
 
-    def __init__(self, fault: Fault, what: str = "") -> None:
+    With ``metadata`` it has details.
+    """
+
+    def __init__(self, fault: Fault, what: str = "", metadata: Mapping[str, str] | None = None) -> None:
         self.fault = fault
+        self.metadata = metadata
         self.code, self.status, self.grpc, message = fault.value
         self.message = message.format(clip(what, _TEXT_LIMIT))
         super().__init__(self.message)
@@ -99,7 +110,8 @@ class Reminder:
 class Reminders:
     """The reminders of the types of actors that this sidecar's app hosts.
 
-    Every method raises ``ReminderError``: ``NON_HOSTED``, ``BAD_REQUEST``, and what its own text says.
+    Every method raises ``ReminderError``: ``TYPE_RESERVED``, ``NON_HOSTED``, ``BAD_REQUEST``, and what its own text
+    says.
     """
 
     def __init__(self, scheduler: Scheduler, sidecar: Sidecar, zones: Zones) -> None:
@@ -196,6 +208,7 @@ class Reminders:
         return JobQuery(self._sidecar.namespace, owner_prefix=f"actor/{actor_type}/")
 
     async def _check_hosted(self, actor_type: str) -> None:
+        check_type(actor_type)
         # A type with a '/' is hosted by nobody: none is taken from an app.
         if actor_type not in self._sidecar.actor_types():
             await self._sidecar.ask_app()
@@ -205,6 +218,16 @@ class Reminders:
     def _options(self, asked: ReminderRequest) -> dict[str, str]:
         given = {"due_time": asked.due_time, "period": asked.period, "ttl": asked.ttl}
         return {"app_id": self._sidecar.app_id} | {name: text for name, text in given.items() if text}
+
+
+def check_type(actor_type: str) -> None:
+    """Lets all types pass that may be an app's; Dapr checks this before it looks at anything else.
+
+    Raises:
+        ReminderError: ``TYPE_RESERVED``.
+    """
+    if actor_type.startswith(RESERVED_TYPES):
+        raise ReminderError(Fault.TYPE_RESERVED, actor_type, {"actorType": clip(actor_type, _TEXT_LIMIT)})
 
 
 def _check(name: str) -> str:
@@ -223,11 +246,14 @@ def _schedule_text(asked: ReminderRequest) -> ScheduleText:
 def _recurrence(period: str) -> tuple[str, int | None]:
     prefix = _REPEATS.match(period)
     repeats = int(prefix[1]) if prefix else -1
-    interval = _interval(period[prefix.end() :] if prefix else period)
+    written = period[prefix.end() :] if prefix else period
+    interval = _interval(written)
     if interval is None or repeats > UINT32_MAX:
         raise WakefulError(ErrorCode.INVALID_SCHEDULE, f"unsupported period format: {period[:100]}")
+    # One that is too short is about to be refused: in the words that were written, not in rounded ones.
+    shown = written if timedelta() < abs(interval) < _SHORTEST else go_duration(interval)
     # R0/ and R-1/ set no bound, as in Dapr.
-    return f"@every {go_duration(interval)}", repeats if repeats > 0 else None
+    return f"@every {shown}", repeats if repeats > 0 else None
 
 
 def _interval(text: str) -> timedelta | None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from wakeful.faces.dapr.go_duration import go_duration
 
+# The types of actors of daprd's own workflow engine (dapr pkg/acl/workflow/identity.go, IsInternalActorType).
+RESERVED_TYPES = "dapr.internal."
 _MOST_ATTRIBUTES = 64
 _LONGEST_ATTRIBUTE = 4096
 
