@@ -161,6 +161,10 @@ class _Connection(asyncio.Protocol):
             self._far.rules = [Rule(**rule) for rule in json.loads(body)]
             self._respond(200)
             return
+        if "wakeful-run-id" not in headers:
+            # It knows nothing of actors, and says so, as an app would.
+            self._respond(404)
+            return
         job = path.rpartition("/")[2]
         run, attempt = headers["wakeful-run-id"], int(headers["wakeful-attempt"])
         due = (datetime.fromisoformat(headers["wakeful-scheduled-for"]) - EPOCH) // US
