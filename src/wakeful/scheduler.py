@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import islice
 from uuid import UUID
 
 import msgspec
@@ -14,7 +13,7 @@ from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.explain import explain
 from wakeful.core.job import DATA_LIMIT, Calendar, Job, JobKey, JobRecord, JobState, check_name
 from wakeful.core.notices import conclude
-from wakeful.core.outlook import Forecast, forecast, occurrences
+from wakeful.core.outlook import Forecast, forecast, instants_of_the_past
 from wakeful.core.ports import (
     Attachment,
     Claim,
@@ -59,10 +58,6 @@ class KnownCalendar:
     source: str | None = None
 
 
-def _nothing() -> None:
-    pass
-
-
 def _check(job: Job) -> None:
     check_name(job.key.name)
     size = 0 if job.data is None else len(job.data.body)
@@ -94,14 +89,15 @@ class Scheduler:
 
     # ── definitions ──
 
-    async def put(self, job: Job, how: Put, now: datetime) -> JobRecord:
-        """Stores a job; durable when it returns.
+    async def put(self, job: Job, how: Put, now: datetime, revision: int | None = None) -> JobRecord:
+        """Stores a job; durable when it returns. ``revision`` is the one that an edit was made of.
 
         Raises:
-            WakefulError: ``INVALID_NAME``, ``INVALID_JOB``, ``JOB_EXISTS`` or ``STORE_UNAVAILABLE``.
+            WakefulError: ``INVALID_NAME``, ``INVALID_JOB``, ``JOB_EXISTS`` or ``STORE_UNAVAILABLE``; of an edit
+                ``JOB_NOT_FOUND``, or ``STALE_REVISION``: somebody else was faster.
         """
         _check(job)
-        record = await self._store.put_job(job, how, now)
+        record = await self._store.put_job(job, how, now, revision)
         self._wake(record.next_due_at)
         return record
 
@@ -125,6 +121,13 @@ class Scheduler:
     async def jobs(self, query: JobQuery) -> Page[JobRecord]:
         """Jobs in byte order of their keys."""
         return await self._store.list_jobs(query)
+
+    async def jobs_of(self, runs: Sequence[Run]) -> Mapping[UUID, JobRecord]:
+        """The job of each run, ended ones too, with what the run is made of: edits since then don't count."""
+        pairs = tuple({(run.job_id, run.revision) for run in runs})
+        page = await self._store.list_jobs(JobQuery(as_of=pairs, ended=True, limit=max(1, len(pairs))))
+        found = {(record.id, record.revision): record for record in page.items}
+        return {run.id: found[pair] for run in runs if (pair := (run.job_id, run.revision)) in found}
 
     async def all_jobs(self, query: JobQuery) -> AsyncIterator[JobRecord]:
         """Every job of the query, page by page."""
@@ -178,8 +181,11 @@ class Scheduler:
     async def backfill(self, key: JobKey, since: datetime, through: datetime, *, limit: int) -> Sequence[UUID]:
         """Makes the runs that the schedule had in [``since``, ``through``], oldest first, whatever became of them then.
 
+        What it would have had before it was defined counts too; days that a calendar excludes do not.
+
         Raises:
-            WakefulError: ``JOB_NOT_FOUND``; ``INVALID_JOB`` if they are more than ``limit``: nothing is made.
+            WakefulError: ``JOB_NOT_FOUND``; ``INVALID_JOB`` if they are more than ``limit``, or the schedule begins
+                only later: nothing is made.
         """
         instants = await self.backfill_plan(key, since, through, limit=limit)
         now = self._clock.now()
@@ -202,13 +208,7 @@ class Scheduler:
             )
         if not 1 <= limit <= MOST_BACKFILLED:
             raise WakefulError(ErrorCode.INVALID_JOB, f"the limit of a backfill is from 1 to {MOST_BACKFILLED}")
-        instants = list(islice(occurrences(record, since, through), limit + 1))
-        if len(instants) > limit:
-            raise WakefulError(
-                ErrorCode.INVALID_JOB,
-                f"the schedule had more than {limit} instants then: take less time, or a higher limit",
-            )
-        return instants
+        return instants_of_the_past(record, since, through, limit)
 
     async def cancel(self, run: UUID, reason: str = "asked") -> None:
         """Ends a run that has not ended. Who performs it on another node learns of that within two seconds.
@@ -222,22 +222,23 @@ class Scheduler:
             self._runner.cut(run)
 
     async def retry(self, run: UUID) -> UUID:
-        """Does a failed run again: a new run that names the old one; the new one's id.
+        """Does a failed run again: a new run that names the old one, and expires when it would have; the new one's id.
 
         A job that is complete comes back for it.
 
         Raises:
             WakefulError: ``RUN_NOT_FOUND``: there is none, or it did not fail; ``JOB_NOT_FOUND``: its job was deleted
-                or replaced, or another has its name now.
+                or replaced, or another has its name now; ``INVALID_JOB``: it has expired.
         """
         old = await self._store.get_run(run)
         if old is None or old.state is not RunState.FAILED:
             raise WakefulError(ErrorCode.RUN_NOT_FOUND, f"there is no failed run {run}")
         (record,) = (await self._store.list_jobs(JobQuery(job_id=old.job_id, ended=True))).items
         key, now = record.job.key, self._clock.now()
-        (new,) = await self._add(
-            key, [NewRun(run_id(now, self._entropy(10)), old.scheduled_for, Cause.RETRY, run)], now
-        )
+        if old.expires_at is not None and old.expires_at <= now:
+            raise WakefulError(ErrorCode.INVALID_JOB, f"run {run} has expired: it would be cancelled at once")
+        again = NewRun(run_id(now, self._entropy(10)), old.scheduled_for, Cause.RETRY, run, old.expires_at)
+        (new,) = await self._add(key, [again], now)
         return new
 
     async def claim(self, hold: Hold, rooms: Mapping[str, int], wait: timedelta) -> Sequence[Claim]:
@@ -247,7 +248,7 @@ class Scheduler:
         """
         alarm = self._clock.alarm()
         give_up_at = self._clock.boot().elapsed + wait
-        stop = self._runner.listen(tuple(rooms), alarm) if self._runner is not None else _nothing
+        stop = self._runner.listen(tuple(rooms), alarm) if self._runner is not None else lambda: None
         try:
             while True:
                 now = self._clock.now()
@@ -270,10 +271,10 @@ class Scheduler:
             WakefulError: ``RUN_NOT_FOUND``: there is none; ``STALE_REVISION``: it is not under that claim any more.
         """
         if job is None:
-            records = await self._store.list_jobs(JobQuery(job_id=run.job_id, ended=True))
-            if not records.items:
+            record = (await self.jobs_of([run])).get(run.id)
+            if record is None:
                 raise WakefulError(ErrorCode.RUN_NOT_FOUND, f"there is no run {run.id}")
-            job = records.items[0].job
+            job = record.job
         now = self._clock.now()
         if not run.state.ended:
             settlement = conclude(job, run, outcome, now)
@@ -295,7 +296,7 @@ class Scheduler:
         lived = [record for record in page.items if record.created_at <= instant]
         record = max(lived or page.items, key=lambda one: one.id if lived else -one.id)
         rows = (await self._store.list_runs(RunQuery(key=key, at=instant))).items
-        return explain(record, rows, instant, self._clock.now())
+        return explain(record, rows, instant, self._clock.now(), await self.jobs_of(rows))
 
     async def simulate(self, query: JobQuery, since: datetime, through: datetime) -> Simulation:
         """What these jobs would do in (``since``, ``through``], without doing it: paused ones nothing."""

@@ -226,7 +226,12 @@ def test_the_day_rule_is_that_of_the_dialect(dialect: Dialect, text: str, days: 
         ("0 0 0 30 2 *", "this schedule can never be due: Feb has no day 30"),
         ("0 0 0 30 Feb ?", "this schedule can never be due: Feb has no day 30"),
         ("0 0 0 31 2,4,6,9,11 *", "this schedule can never be due: Feb or Apr or Jun or Sep or Nov has no day 31"),
-        ("0 0 0 * * \u0663", "failed to parse the schedule: only ASCII"),
+        (
+            "0 0 0 * * \u0663",
+            "failed to parse the schedule: only ASCII characters are allowed in a cron expression: "
+            "'\u0663' in the day of week field; write digits as 0 to 9",
+        ),
+        ("*/ * * * * *", "failed to parse int from : a number is missing in */ in the second field"),
         ("0 0 0 * * \ud800", "failed to parse the schedule: only ASCII"),
         ("0 " * 200, "a schedule of 400 characters is too long"),
     ],
@@ -267,6 +272,20 @@ def test_a_dapr_schedule_is_refused_in_daprs_words(text: str, message: str) -> N
         ("0 0 L-29 2 *", "this schedule can never be due: no day of Feb agrees with day of month L-29"),
         ("0 0 31 4 *", "this schedule can never be due: Apr has no day 31"),
         ("0 0 31 2 */2", "this schedule can never be due: Feb has no day 31"),
+        (
+            "0-5/ * * * *",
+            "failed to parse int from : a number is missing in 0-5/ in the minute field; write a range as 1-5, a",
+        ),
+        ("0 1- * * *", "failed to parse int from : a number is missing in 1- in the hour field; write a range as 1-5"),
+        (
+            "\u0663 * * * *",
+            "failed to parse the schedule: only ASCII characters are allowed in a cron expression: '\u0663' in the "
+            "minute field",
+        ),
+        (
+            "0\u2003 0 * * *",
+            "failed to parse the schedule: only ASCII characters are allowed in a cron expression: write",
+        ),
         ("0 0 * * 8", "end of range (8) above maximum (7): 8"),
     ],
 )

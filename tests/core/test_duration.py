@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.effort import at_most
 from support.examples import examples
 from support.schedules import at
-from wakeful.core.duration import Every, IsoDuration, parse_go_duration, parse_iso_duration
+from wakeful.core.duration import Every, IsoDuration, parse_duration, parse_go_duration, parse_iso_duration
 from wakeful.core.errors import ErrorCode, WakefulError
 
 ZERO = timedelta()
@@ -85,6 +85,29 @@ def test_what_go_would_not_read_is_refused(text: str, message: str) -> None:
     assert caught.value.code is ErrorCode.INVALID_SCHEDULE
     assert caught.value.message.startswith(message)
     assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("7d", timedelta(days=7)),
+        ("2w", timedelta(days=14)),
+        ("1w1d1h1m1s", timedelta(days=8, hours=1, minutes=1, seconds=1)),
+        ("1.5d", timedelta(hours=36)),
+        ("-1d", timedelta(days=-1)),
+        ("90s", timedelta(seconds=90)),
+        ("0", ZERO),
+    ],
+)
+def test_our_own_durations_know_days_and_weeks_too(text: str, expected: timedelta) -> None:
+    assert parse_duration(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "d", "1", "1D", "1 d", "1mo", "1y", "1d-5s", "9999999d", "\u0661d"])
+def test_what_is_no_duration_of_ours_is_refused(text: str) -> None:
+    with pytest.raises(WakefulError) as caught:
+        parse_duration(text)
+    assert caught.value.code is ErrorCode.INVALID_SCHEDULE
 
 
 @given(st.timedeltas(timedelta(days=-106_000), timedelta(days=106_000)))

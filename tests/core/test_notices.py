@@ -58,6 +58,7 @@ def test_a_notice_is_a_job_that_is_due_at_once_and_soon_too_old() -> None:
     assert msgspec.json.decode(first.data.body) == {
         "job": "report",
         "owner": "file/c",
+        "target": "report",
         "run_id": RUN.id.hex,
         "scheduled_for": "2026-03-02T12:00:00+00:00",
         "ended_at": "2026-03-02T12:00:00+00:00",

@@ -1,7 +1,7 @@
 """What becomes of every instant: a run, or a row that says why not; each once, in order."""
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -9,53 +9,12 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from support.examples import examples
-from wakeful.core.job import Catchup, Job, JobKey, JobRecord, JobState, Overlap, TargetSpec
+from support.planned import MISSED, NOON, SKIPPED, a_record, after, at
+from wakeful.core.job import Catchup, JobRecord, Overlap
 from wakeful.core.planning import Gone, Plan, choose, leave_out, plan
 from wakeful.core.run import RunState
 from wakeful.core.schedule import ScheduleText, parse_schedule
 from wakeful.zones import load_zone
-
-NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-
-
-def at(seconds: float) -> datetime:
-    return NOON + timedelta(seconds=seconds)
-
-
-def a_record(
-    schedule: str = "@every 1s",
-    *,
-    overlap: Overlap = Overlap.QUEUE_ONE,
-    catchup: Catchup = Catchup.LATEST,
-    repeats: int | None = None,
-    ttl: str | None = None,
-    due: str | None = None,
-) -> JobRecord:
-    when = parse_schedule(ScheduleText(schedule, due, ttl, repeats), "dapr", NOON, load_zone)
-    job = Job(JobKey("n", "app/a", "j"), when, TargetSpec("http", "x"), "q", overlap=overlap, catchup=catchup)
-    return JobRecord(
-        id=1,
-        job=job,
-        revision=1,
-        state=JobState.ACTIVE,
-        next_due_at=when.first_due(),
-        seq=0,
-        active=0,
-        succeeded=0,
-        failed=0,
-        not_run=0,
-        busy_at=None,
-        free_at=None,
-        last_run=None,
-        created_at=NOON,
-        ended_at=None,
-    )
-
-
-def after(record: JobRecord, made: Plan) -> JobRecord:
-    """The record once the plan is written."""
-    gone = sum(one.instants for one in made.gone)
-    return structs.replace(record, next_due_at=made.next_due_at, seq=made.seq, not_run=record.not_run + gone)
 
 
 def spans(made: Plan) -> list[tuple[RunState, float, float, int, int]]:
@@ -90,9 +49,6 @@ def test_what_is_on_time_runs_whatever_the_policies(overlap: Overlap, catchup: C
 def test_nothing_is_planned_before_it_is_due(overlap: Overlap, catchup: Catchup) -> None:
     made = plan(a_record(overlap=overlap, catchup=catchup), at(0.9))
     assert (made.scheduled_for, made.run_seq, made.gone, made.next_due_at, made.seq) == (None, None, (), at(1), 0)
-
-
-MISSED, SKIPPED = RunState.MISSED, RunState.SKIPPED
 
 
 @pytest.mark.parametrize("overlap", Overlap)

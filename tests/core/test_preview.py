@@ -32,6 +32,7 @@ def parse(schedule: str | None, syntax: str = "crontab", **given: Any) -> Schedu
         ("30 2 * * *", {"zone": NEW_YORK, "dst": "skip"}, f"at 02:30 every day, America/New_York; {SKIP}"),
         ("30 2 * * *", {"zone": NEW_YORK, "dst": "raw"}, f"at 02:30 every day, America/New_York; {RAW}"),
         ("*/15 * * * *", {"zone": NEW_YORK}, f"every 15 minutes, America/New_York; {ELAPSED}"),
+        ("*/20 2 * * *", {"zone": NEW_YORK}, f"at 02:00, 02:20, 02:40 every day, America/New_York; {RAW}"),
         ("* * * * *", {}, "every minute, UTC"),
         ("*/10 * * * * *", {}, "every 10 seconds, UTC"),
         ("5 * * * *", {}, "at minute 5 of every hour, UTC"),
@@ -148,11 +149,38 @@ def test_an_ordinary_schedule_has_no_warnings(text: str) -> None:
             "show twice will be due the first time only",
         ),
         ("FREQ=DAILY;BYHOUR=2;BYMINUTE=30", {"zone": NEW_YORK}, "the clocks go forward to 2026-03-08 03:00:00"),
+        (
+            "*/15 2 * * *",
+            {"zone": NEW_YORK},
+            "the clocks go forward to 2026-03-08 03:00:00 America/New_York (2026-03-08 07:00:00 UTC): 4 times that "
+            "they skip will be left out",
+        ),
+        ("0 */2 * * *", {"zone": NEW_YORK, "start_at": "2026-03-08T00:00:00Z"}, "the clocks go forward to 2026-03-08"),
+        (
+            "*/15 1 * * *",
+            {"zone": NEW_YORK, "start_at": "2026-10-31T12:00:00Z"},
+            "the clocks go back to 2026-11-01 01:00:00 America/New_York (2026-11-01 06:00:00 UTC): 4 times that they "
+            "show twice will be due twice",
+        ),
+        (
+            "FREQ=MINUTELY;INTERVAL=15;BYHOUR=2;BYSECOND=0",
+            {"zone": NEW_YORK, "start_at": "2026-03-08T00:00:00Z"},
+            "the clocks go forward to 2026-03-08 03:00:00",
+        ),
     ],
 )
 def test_a_surprise_is_told_before_it_comes(text: str, given: dict[str, Any], warning: str) -> None:
     found = warnings(parse(text, **given), NOW)
     assert [each for each in found if each.startswith(warning)], found
+
+
+@pytest.mark.parametrize(
+    "text", ["*/15 * * * *", "*/7 * * * *", "0 * * * *", "FREQ=HOURLY", "FREQ=MINUTELY;INTERVAL=30"]
+)
+def test_what_is_due_in_every_hour_follows_elapsed_time_without_a_word(text: str) -> None:
+    for start in ("2026-03-08T05:00:00Z", "2026-11-01T04:00:00Z"):
+        told = warnings(parse(text, zone=NEW_YORK, start_at=start), NOW)
+        assert [each for each in told if "clocks" in each] == []
 
 
 def test_each_policy_says_its_own_fate() -> None:

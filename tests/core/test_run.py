@@ -1,15 +1,19 @@
 """Runs: their states, the moves between them, and ids that sort by time."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import RFC_4122
+from uuid import RFC_4122, UUID
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from wakeful.core.run import MOVES, UNENDED, Move, RunState, run_id
+from wakeful.core.run import MOVES, UNENDED, Cause, Move, Run, RunState, run_id
 
 INSTANTS = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
 ENTROPY = st.binary(min_size=10, max_size=10)
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+RUN = Run(UUID(int=7), 3, 5, Cause.SCHEDULE, NOON, RunState.SUCCEEDED, "q")
 
 
 def test_nothing_leaves_an_end() -> None:
@@ -27,6 +31,20 @@ def test_every_state_has_ended_or_not() -> None:
         RunState.SKIPPED,
         RunState.MISSED,
     }
+
+
+@pytest.mark.parametrize(
+    ("started_s", "ended_s", "late_s", "took_s"), [(2, 5, 2, 3), (-3600, -3595, 0, 5), (5, -99, 5, 0)]
+)
+def test_lateness_and_duration_are_never_negative(started_s: int, ended_s: int, late_s: int, took_s: int) -> None:
+    run = replace(RUN, started_at=NOON + timedelta(seconds=started_s), ended_at=NOON + timedelta(seconds=ended_s))
+    assert (run.lateness, run.duration) == (timedelta(seconds=late_s), timedelta(seconds=took_s))
+
+
+def test_what_was_asked_for_is_late_from_then_on() -> None:
+    run = replace(RUN, cause=Cause.BACKFILL, created_at=NOON + timedelta(days=1), started_at=NOON + timedelta(days=1))
+    assert run.lateness == timedelta(0)
+    assert (RUN.lateness, RUN.duration, run.duration) == (None, None, None)
 
 
 def test_every_move_is_used_and_leads_to_a_state_that_is_not_its_own() -> None:

@@ -165,7 +165,9 @@ def test_a_time_in_no_known_form_is_refused(text: str) -> None:
     "text", ["2026-02-29T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:60Z", "0000-01-01T00:00:00Z"]
 )
 def test_a_date_that_does_not_exist_is_refused_as_such(text: str) -> None:
-    assert refusal(due_time=text) == f"due time format not recognized: {text} is no date and time that exists"
+    assert refusal(due_time=text).startswith(
+        f"due time format not recognized: {text} is no date and time that exists; "
+    )
 
 
 @pytest.mark.parametrize("text", ["1969-12-31T23:59:59Z", "9999-12-31T23:59:59Z", "-2000000h", "2000000h", "P200Y"])

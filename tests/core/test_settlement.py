@@ -130,6 +130,23 @@ def test_what_nobody_took_waits_from_the_same_instant_and_costs_no_attempt(polic
     assert settlement.ended_at is None
 
 
+@pytest.mark.parametrize("cause", Cause)
+def test_a_run_is_as_old_as_its_instant_or_as_the_wish_for_it(cause: Cause) -> None:
+    policy = RetryPolicy(max_retries=None, interval=timedelta(seconds=10), max_age=timedelta(minutes=1))
+    asked = structs.replace(RUN, cause=cause, scheduled_for=NOON - timedelta(days=9), created_at=DUE)
+    ends = settle(asked, Failed("no"), policy, NOON).reason == "too_old"
+    assert ends is (cause is Cause.SCHEDULE)
+    assert settle(asked, Failed("no"), policy, DUE + timedelta(seconds=51)).reason == "too_old"
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_what_was_claimed_does_not_wait_for_its_instant_though_the_clock_was_set_back(policy: RetryPolicy) -> None:
+    ahead = structs.replace(RUN, run_at=NOON + timedelta(hours=1), scheduled_for=NOON + timedelta(hours=1))
+    assert settle(ahead, Unavailable("refused"), policy, NOON).run_at == NOON
+    counted = settle(ahead, Failed("no"), RetryPolicy(3, timedelta(seconds=10), CountedFrom.DUE), NOON)
+    assert counted.run_at == NOON + timedelta(seconds=10)
+
+
 def test_an_acceptance_is_a_lease_until_the_answer() -> None:
     settlement = settle(RUN, Accepted(timedelta(seconds=60)), RetryPolicy(0), NOON)
     assert (settlement.state, settlement.lease_until) == (RunState.OPEN, NOON + timedelta(seconds=60))

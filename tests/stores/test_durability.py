@@ -28,7 +28,7 @@ from support.stores import (
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import JobRecord, JobState, Overlap, RetryPolicy
 from wakeful.core.ports import JobQuery, NewRun, Put, Retention, Room, RunQuery, StateChange, Store
-from wakeful.core.run import Accepted, Failed, Rejected, RunState, Succeeded, run_id
+from wakeful.core.run import Accepted, Failed, Rejected, RunState, Skipped, Succeeded, run_id
 
 pytestmark = pytest.mark.anyio
 
@@ -182,6 +182,19 @@ async def test_the_history_of_each_job_is_bounded_and_the_newest_stays(store: St
     for name in ("one", "two", "three"):
         assert [run.seq for run in await history(store, name)] == list(range(40, 25, -1))
         assert (await the_job(store, name)).seq == 40
+
+
+async def test_what_did_not_run_takes_no_room_from_what_did(store: Store) -> None:
+    await store.put_job(a_job("poll", "@every 1s"), Put.CREATE, NOON)
+    for number in range(1, 61):
+        (claim,) = await take(store, NOON + s(number), 1)
+        await finish(store, claim, NOON + s(number), None if number % 10 == 0 else Skipped("there is nothing"))
+    await prune_all(store, Retention(runs_per_job=5), s(90))
+    rows = await history(store, "poll")
+    assert [run.seq for run in rows if run.state is RunState.SUCCEEDED] == [60, 50, 40, 30, 20]
+    assert [run.seq for run in rows if run.state is RunState.SKIPPED] == [59, 58, 57, 56, 55]
+    assert len(rows) == 10
+    assert await store.audit() == []
 
 
 async def test_cancelled_runs_count_as_history_of_their_job(store: Store) -> None:

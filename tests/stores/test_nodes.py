@@ -127,7 +127,7 @@ async def test_a_lost_run_that_may_run_only_once_frees_its_job(store: Store) -> 
     await store.put_job(a_job(schedule="@every 10s", at_most_once=True), Put.CREATE, NOON)
     await store.heartbeat(a_node(1, 100), NOON)
     await take_one(store, NOON + s(10), node=1)
-    await store.heartbeat(a_node(2, 107), NOON + s(17))
+    await store.heartbeat(a_node(2, 117), NOON + s(17))
     assert (await take_one(store, NOON + s(20), node=2)).run.seq == 2
 
 
@@ -155,11 +155,11 @@ async def test_a_run_that_came_back_may_be_given_back_again_and_again(store: Sto
     fences = []
     for number in range(1, 6):
         boot = 100.0 * number
-        await store.heartbeat(a_node(number, boot), NOON)
-        claim = await take_one(store, NOON, node=number)
+        await store.heartbeat(a_node(number, boot), NOON + s(boot))
+        claim = await take_one(store, NOON + s(boot), node=number)
         fences.append(claim.run.fence)
         assert claim.run.attempt == 1
-        await store.heartbeat(a_node(100 + number, boot + 7), NOON)
+        await store.heartbeat(a_node(100 + number, boot + 7), NOON + s(boot + 7))
     assert fences == sorted(set(fences))
 
 
@@ -195,9 +195,9 @@ async def test_an_open_run_whose_answer_does_not_come_is_tried_again(store: Stor
     await store.heartbeat(a_node(1, 100), NOON)
     claim = await take_one(store, NOON, node=1)
     await finish(store, claim, NOON, Accepted(s(60)))
-    await store.heartbeat(a_node(1, 105), NOON + s(59))
+    await store.heartbeat(a_node(1, 159), NOON + s(59))
     assert await take(store, NOON + s(59), 5) == []
-    await store.heartbeat(a_node(1, 110), NOON + s(61))
+    await store.heartbeat(a_node(1, 161), NOON + s(61))
     again = await take_one(store, NOON + s(62))
     assert again.run.id == claim.run.id
     assert again.run.attempt == 2
@@ -211,7 +211,7 @@ async def test_answers_that_never_come_use_the_attempts_up(store: Store) -> None
         claim = await take_one(store, at)
         assert claim.run.attempt == attempt
         await finish(store, claim, at, Accepted(s(60)))
-        await store.heartbeat(a_node(attempt, 1000 * attempt), at + s(61))
+        await store.heartbeat(a_node(attempt, 100 * attempt + 61), at + s(61))
     assert await take(store, NOON + s(1000), 5) == []
     (run,) = await history(store)
     assert run.state is RunState.FAILED
@@ -259,8 +259,8 @@ async def test_a_reclaim_frees_nothing_and_loses_nothing_of_a_job_with_many_runs
     assert len(claims) == 4
     await finish(store, claims[0], NOON, Rejected("no"))
     await finish(store, claims[1], NOON, Unavailable("no"))
-    heartbeat = await store.heartbeat(a_node(2, 110), NOON + s(1))
+    heartbeat = await store.heartbeat(a_node(2, 110), NOON + s(10))
     assert heartbeat.reclaimed == 2
     record = await the_job(store)
     assert (record.active, record.failed) == (4, 1)
-    assert len(await take(store, NOON + s(1), 10, node=2)) == 4
+    assert len(await take(store, NOON + s(10), 10, node=2)) == 4

@@ -115,7 +115,7 @@ class Decoder:
         self._zones = zones
         self._recurrence = lru_cache(maxsize=4096)(self._compile)
         # A job that comes due again and again is made once; the columns that it was made of are compared.
-        self._made: dict[int, tuple[Columns, Job]] = {}
+        self._made: dict[int | tuple[int, int], tuple[Columns, Job]] = {}
 
     def use_calendars(self, calendars: Mapping[str, Calendar], read: object) -> None:
         """From now on jobs have these calendars; ``read`` is what they were made of."""
@@ -125,9 +125,9 @@ class Decoder:
     def _compile(self, text: str, syntax: str, zone: str | None, dst: str | None) -> Recurrence | None:
         return compile_recurrence(text, syntax, self._zones, zone, dst)
 
-    def job(self, job_id: int, columns: Columns) -> Job:
-        """The job that ``encode_definition`` wrote; ``job_id`` is what it is remembered by."""
-        made = self._made.get(job_id)
+    def job(self, known_as: int | tuple[int, int], columns: Columns) -> Job:
+        """The job that ``encode_definition`` wrote; ``known_as``, an id and perhaps a revision, remembers it."""
+        made = self._made.get(known_as)
         if made is not None and made[0] == columns:
             return made[1]
         fields = msgspec.json.decode(columns.definition)
@@ -135,7 +135,7 @@ class Decoder:
         if columns.data is None or len(columns.data) <= MOST_CACHED_DATA:
             if len(self._made) >= MOST_CACHED:
                 self._made.clear()
-            self._made[job_id] = columns, job
+            self._made[known_as] = columns, job
         return job
 
     def job_without_schedule(self, columns: Columns, start: datetime) -> Job:

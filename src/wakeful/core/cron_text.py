@@ -20,6 +20,10 @@ _LAST_WEEKDAY = re.compile(r"([0-9]{1,9}|[A-Z]{3})L")
 _NTH_WEEKDAY = re.compile(r"([0-9]{1,9}|[A-Z]{3})#([0-9]{1,9})")
 
 
+# A word of a line that lacks a field, or has one too many, as opposed to a word of something else.
+_WORD = re.compile(rf"(?:[0-9*?/,#LW-]|{'|'.join(MONTHS + WEEKDAYS)})+", re.IGNORECASE)
+
+
 class _Unit(NamedTuple):
     name: str
     low: int
@@ -57,6 +61,14 @@ class _Item(NamedTuple):
         return sum(1 << value for value in {value - wrap if value > unit.high else value for value in values})
 
 
+def is_like_cron(text: str) -> bool:
+    """Whether a text is more likely a faulty line of cron, or a macro, than something else."""
+    words = text.split()
+    if text[:1] in ("@", *_STARS) or len(words) in (5, 6):
+        return True
+    return len(words) > 1 and all(_WORD.fullmatch(word) for word in words)
+
+
 def parse_cron(text: str, *, dialect: Dialect, zone: tzinfo, dst: Dst) -> Cron:
     """Compile ``text``.
 
@@ -92,17 +104,27 @@ def parse_cron(text: str, *, dialect: Dialect, zone: tzinfo, dst: Dst) -> Cron:
 def _split(text: str, dialect: Dialect) -> list[str]:
     if len(text) > TEXT_LIMIT:
         raise _invalid(f"a schedule of {len(text)} characters is too long: at most {TEXT_LIMIT} are allowed")
-    if not text.isascii():
-        raise _invalid("failed to parse the schedule: only ASCII characters are allowed in a cron expression")
     words = text.split()
-    if dialect is Dialect.CRONTAB and len(words) in (5, 6):
-        return words if len(words) == 6 else ["0", *words]
-    if len(words) != 6 or dialect is Dialect.CRONTAB:
-        crontab = "5 or 6 fields", "minute hour day month weekday, with the second in front if there are 6"
-        wanted, fields = crontab if dialect is Dialect.CRONTAB else ("6 fields", "second minute hour day month weekday")
+    crontab = dialect is Dialect.CRONTAB
+    if len(words) not in ((5, 6) if crontab else (6,)):
+        either = "5 or 6 fields", "minute hour day month weekday, with the second in front if there are 6"
+        wanted, fields = either if crontab else ("6 fields", "second minute hour day month weekday")
         wrong = f"expected exactly {wanted}, found {len(words)}: [{' '.join(words):.100}]"
         raise _invalid(f"{wrong if text else 'empty spec string'}; write {fields}")
+    words = words if len(words) == 6 else ["0", *words]
+    if not text.isascii():
+        raise _not_ascii(words)
     return words
+
+
+def _not_ascii(words: list[str]) -> WakefulError:
+    named = zip(words, _CRONTAB_UNITS, strict=True)
+    found = [f"{word[:20]!r} in the {unit.name} field; " for word, unit in named if not word.isascii()]
+    what = found[0] if found else ""
+    right = "write digits as 0 to 9, names as MON or JAN, and plain spaces between the fields"
+    return _invalid(
+        f"failed to parse the schedule: only ASCII characters are allowed in a cron expression: {what}{right}"
+    )
 
 
 def _parse_field(text: str, unit: _Unit, dialect: Dialect) -> _Field:
@@ -166,6 +188,9 @@ def _parse_item(item: str, unit: _Unit, dialect: Dialect) -> _Item:
         raise _invalid(f"too many slashes: {where}; a step is written as 0-59/5")
     if span == "?" and dialect is Dialect.CRONTAB and unit not in (_DAY, _WEEKDAY):
         raise _invalid(f"a question mark stands only in day fields: {where}; write *")
+    if "" in (*ends, *steps):
+        right = "write a range as 1-5, a step as 0-59/5"
+        raise _invalid(f"failed to parse int from : a number is missing in {where}; {right}")
     first, last = (unit.low, unit.high) if span in _STARS else (_number(ends[0], unit), _number(ends[-1], unit))
     step = _number(steps[0], unit, named=False) if steps else 1
     if steps and len(ends) == 1:

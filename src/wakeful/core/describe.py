@@ -24,6 +24,7 @@ _POLICIES = {
     Dst.RAW: "a time that daylight saving skips does not run, a repeated one runs twice",
 }
 _ELAPSED = "it follows elapsed time through daylight saving"
+_STEPS_S = {Freq.HOURLY: 3600, Freq.MINUTELY: 60, Freq.SECONDLY: 1}
 _UNITS = {
     Freq.YEARLY: "year",
     Freq.MONTHLY: "month",
@@ -64,13 +65,24 @@ def ordinal(number: int) -> str:
     return f"{number}{suffix}"
 
 
+def keeps_hours(recurrence: Recurrence) -> bool:
+    """Whether it follows elapsed time at all hours alike, so that a change of clocks takes nothing and adds nothing."""
+    match recurrence:
+        case Cron():
+            return recurrence.elapsed and len(recurrence.hours) == 24
+        case Rule():
+            step_s = _STEPS_S.get(recurrence.parts.freq, 0) * recurrence.parts.interval
+            return not recurrence.parts.times.hours and step_s > 0 and 3600 % step_s == 0
+    return recurrence.elapsed
+
+
 def _when(recurrence: Recurrence) -> str:
     match recurrence:
         case Cron():
             return f"{_cron(recurrence)}, {zone_label(recurrence.zone)}"
         case Every():
             anchor = "" if recurrence.anchor is None else f", counted from {moment(recurrence.anchor)}"
-            return f"every {_one(_duration(recurrence.interval))}{anchor}"
+            return f"every {_one(length(recurrence.interval))}{anchor}"
         case CalendarSteps():
             return f"every {_one(_calendar(recurrence.step))}{_anchored(recurrence)}, {zone_label(recurrence.zone)}"
         case Rule():
@@ -97,7 +109,7 @@ def _limits(schedule: Schedule) -> Iterable[str]:
 def _policy(recurrence: Recurrence) -> str:
     if recurrence.zone is UTC or isinstance(recurrence, Every):
         return ""
-    if recurrence.elapsed:
+    if keeps_hours(recurrence):
         return f"; {_ELAPSED}"
     return f"; {_POLICIES[recurrence.dst]}" if isinstance(recurrence, Cron | CalendarSteps | Rule) else ""
 
@@ -222,11 +234,12 @@ def _from_end(number: int) -> str:
 def _calendar(step: IsoDuration) -> str:
     parts = [_count(step.years, "year"), _count(step.months, "month"), _count(step.days, "day")]
     if step.time:
-        parts.append(_duration(step.time))
+        parts.append(length(step.time))
     return " ".join(part for part in parts if part)
 
 
-def _duration(duration: timedelta) -> str:
+def length(duration: timedelta) -> str:
+    """A duration in words: ``1 hour 30 minutes``."""
     if not duration:
         return "0 seconds"
     days, seconds = duration.days, duration.seconds

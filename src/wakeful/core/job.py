@@ -94,7 +94,7 @@ class RetryPolicy:
 
     With each retry the interval grows by ``multiplier`` and by ``step``, up to ``max_interval``; ``jitter`` (0 to 1)
     takes off up to that part of it, differently for each run. No retry begins later than ``max_age`` after the run was
-    due.
+    due, or was asked for.
     """
 
     max_retries: int | None = 3
@@ -212,6 +212,13 @@ class JobRecord(Struct, frozen=True):
     note: str | None = None
     # When the definition, or whether it is paused, was changed last; the end of a job is a change too.
     updated_at: datetime | None = None
+    # The last pause: what was due in it is not run.
+    paused_at: datetime | None = None
+    resumed_at: datetime | None = None
+    # Runs that were asked for beside the schedule.
+    asked: int = 0
+    # When it was busy before that, with something of then still to be planned; in between nobody could run it.
+    busy_before: tuple[tuple[datetime, datetime], ...] = ()
 
     @property
     def remaining(self) -> int | None:

@@ -26,12 +26,17 @@ _TOLD = {
 }
 
 
+def is_told(job: Job, state: RunState) -> bool:
+    """Whether anybody is told of a run of the job that ends so."""
+    # Who is told of a run is not told of the telling.
+    return job.notify is not None and state in _TOLD[job.notify.on] and job.key.owner != OWNER
+
+
 def conclude(job: Job, run: Run, outcome: Outcome, now: datetime) -> Settlement:
     """What became of a claimed run, and the jobs that tell of it: none while it is to be tried again."""
     settlement = settle(run, outcome, job.retry, now)
     told = job.notify
-    # Who is told of a run is not told of the telling.
-    if told is None or settlement.state not in _TOLD[told.on] or job.key.owner == OWNER:
+    if told is None or not is_told(job, settlement.state):
         return settlement
     content = Data("json", msgspec.json.encode(_content(job, run, settlement)))
     notices = tuple(_notice(job, told, run, number, content, now) for number in range(len(told.targets)))
@@ -42,6 +47,7 @@ def _content(job: Job, run: Run, settlement: Settlement) -> dict[str, Any]:
     return {
         "job": job.key.name,
         "owner": job.key.owner,
+        "target": job.target.address,
         "run_id": run.id.hex,
         "scheduled_for": run.scheduled_for.isoformat(),
         "ended_at": None if settlement.ended_at is None else settlement.ended_at.isoformat(),

@@ -1,22 +1,24 @@
 """Which of the instants that came due become runs, and what the others leave behind; decided without I/O."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from msgspec import Struct
-from msgspec.structs import replace
 
+from wakeful.core.closed_days import BEGINNING, Stretch, stretch_around
 from wakeful.core.job import Catchup, Job, JobRecord, Overlap
 from wakeful.core.run import ON_TIME, RunState
-from wakeful.core.schedule import Schedule
 
 WHILE_BUSY = {
     Overlap.QUEUE_ALL: Catchup.ALL,
     Overlap.QUEUE_ONE: Catchup.LATEST,
     Overlap.SKIP: Catchup.NONE,
 }
+_TICK = timedelta.resolution
+# So many instants are gone through one by one.
+_FEW = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,11 @@ class _Span(NamedTuple):
     reason: str
 
 
-class _Cursor(NamedTuple):
-    due: datetime | None
-    seq: int
+class _Time(NamedTuple):
+    """When something began and when it ended, as it is for the instants of a job: by its delay earlier."""
+
+    since: datetime
+    until: datetime
 
 
 def choose(count: int, keep: Catchup) -> int | None:
@@ -76,15 +80,13 @@ def plan(record: JobRecord, now: datetime) -> Plan:
     if _simply_due(record, now):
         due, runs = record.next_due_at, record.seq - record.not_run
         return Plan(due, record.seq + 1, (), record.job.schedule.next_due(due, runs + 1), record.seq + 1)
-    walk = _Walk(record.job, record.seq - record.not_run, now)
-    made, cursor = walk.go(_spans(record, now), _Cursor(record.next_due_at, record.seq))
-    return replace(made, next_due_at=cursor.due, seq=cursor.seq)
+    return _Walk(record, record.next_due_at, now).go()
 
 
 def _simply_due(record: JobRecord, now: datetime) -> bool:
-    """Whether no policy has a say: the next instant is on time, and came after the job was busy last."""
+    """Whether no policy has a say: the next instant is on time, and came after the job was busy or paused last."""
     due, free_at, job = record.next_due_at, record.free_at, record.job
-    if due is None or job.calendars or not now - ON_TIME < due <= now:
+    if due is None or job.calendars or record.resumed_at is not None or not now - ON_TIME < due <= now:
         return False
     return free_at is None or due > free_at - job.delay
 
@@ -99,122 +101,219 @@ def leave_out(record: JobRecord, now: datetime, state: RunState, reason: str) ->
     return Plan(None, None, (gone,), schedule.next_due(passed.last, runs), gone.seq)
 
 
-def _spans(record: JobRecord, now: datetime) -> Sequence[_Span]:
-    job, late = record.job, now - ON_TIME
-    missed = (job.catchup, RunState.MISSED, "late")
-    spans = [
-        # The newest of the late ones gives way to one that is on time.
-        _Span(late, now if job.catchup is Catchup.LATEST else late, *missed),
-        _Span(now, now, Catchup.ALL, RunState.MISSED, "late"),
-    ]
-    busy_at, free_at = record.busy_at, record.free_at
-    # Out of this order, the clock was set back, and what it said then tells nothing of these instants.
-    if (
-        busy_at is not None
-        and free_at is not None
-        and busy_at <= free_at <= now + job.delay
-        and job.overlap in WHILE_BUSY
-    ):
-        # What was late already when the job became busy is still a matter of catch-up.
-        before = busy_at - job.delay - ON_TIME
-        free = free_at - job.delay
-        spans = [_Span(before, before, *missed), _Span(free, free, *_while_busy(job.overlap)), *spans]
-    if job.catchup_window is not None:
-        oldest = now - max(job.catchup_window, ON_TIME)
-        spans = [_Span(oldest, oldest, Catchup.NONE, RunState.MISSED, "outside_window"), *spans]
-    if job.catchup is Catchup.ALL and job.catchup_limit is not None:
-        kept_from = _newest(record, late, job.catchup_limit)
-        spans = [_Span(kept_from, kept_from, Catchup.NONE, RunState.MISSED, "beyond_limit"), *spans]
-    return spans
-
-
-def _while_busy(overlap: Overlap) -> tuple[Catchup, RunState, str]:
-    return WHILE_BUSY[overlap], RunState.SKIPPED, "overlap"
-
-
-def _newest(record: JobRecord, late: datetime, limit: int) -> datetime:
-    """The instant up to which late occurrences are too many: ``limit`` newer ones are kept."""
-    schedule, due = record.job.schedule, record.next_due_at
-    if due is None or due > late:
-        return datetime.min.replace(tzinfo=UTC)
-    passed = schedule.passed(due, late)
-    instant = passed.last
-    for _ in range(min(limit, passed.count)):
-        if instant <= due:
-            return due - timedelta.resolution
-        instant = schedule.passed(due, instant - timedelta.resolution).last
-    return instant
-
-
 class _Walk:
     """One planning: from span to span until a run is made or nothing is due any more."""
 
-    def __init__(self, job: Job, runs: int, now: datetime) -> None:
-        self._job = job
-        self._schedule: Schedule = job.schedule
-        self._runs = runs
+    def __init__(self, record: JobRecord, due: datetime, now: datetime) -> None:
+        self._job: Job = record.job
+        self._schedule = record.job.schedule
+        self._runs = record.seq - record.not_run
         self._now = now
+        self._due: datetime | None = due
+        self._seq = record.seq
+        self._gone: list[Gone] = []
+        self._busy = _busy_times(record, now)
+        self._pause = _pause(record, now)
 
-    def go(self, spans: Sequence[_Span], cursor: _Cursor) -> tuple[Plan, _Cursor]:
-        """The plan from ``cursor`` on, and where it leaves the job."""
-        nothing = Plan(None, None, (), None, cursor.seq)
-        if not spans or cursor.due is None:
-            return nothing, cursor
-        span, rest = spans[0], spans[1:]
-        if cursor.due > span.through:
-            return self.go(rest, cursor)
-        if span.keep is Catchup.NONE:
-            return self._leave(cursor, span.reach, span, rest)
-        excluded = self._job.excluded_by(cursor.due)
-        if excluded is not None:
-            until = min(self._end_of_day(cursor.due), self._now)
-            reason = span._replace(state=RunState.SKIPPED, reason=f"calendar {excluded}")
-            return self._leave(cursor, until, reason, spans)
-        if span.keep is Catchup.ALL:
-            made = replace(nothing, scheduled_for=cursor.due, run_seq=cursor.seq + 1)
-            return made, _Cursor(self._schedule.next_due(cursor.due, self._runs + 1), cursor.seq + 1)
-        return self._latest(cursor, span, rest)
+    def go(self) -> Plan:
+        """The plan, once all that is left out has been."""
+        spans = self._spans()
+        for place, span in enumerate(spans):
+            while self._due is not None and self._due <= span.through:
+                if span.keep is Catchup.NONE:
+                    self._leave(span.reach, span.state, span.reason)
+                    break
+                closed = self._days(self._due)
+                if closed.closed_by is not None:
+                    self._leave_days(closed, span)
+                elif span.keep is Catchup.ALL:
+                    return self._run(self._due)
+                elif not self._gives_way(span, spans[place + 1 :]):
+                    return self._run_newest(span, self._due)
+                else:
+                    self._leave(span.reach, span.state, span.reason)
+        return Plan(None, None, tuple(self._gone), self._due, self._seq)
 
-    def _leave(self, cursor: _Cursor, until: datetime, why: _Span, then: Sequence[_Span]) -> tuple[Plan, _Cursor]:
-        assert cursor.due is not None  # noqa: S101 - the caller looked; it tells the type checker so
-        passed = self._schedule.passed(cursor.due, until)
-        gone = Gone(cursor.seq + passed.count, cursor.due, passed.last, passed.count, why.state, why.reason)
-        later, end = self.go(then, _Cursor(self._schedule.next_due(passed.last, self._runs), gone.seq))
-        return replace(later, gone=(gone, *later.gone)), end
+    def _run(self, due: datetime) -> Plan:
+        number = self._seq + 1
+        following = self._schedule.next_due(due, self._runs + 1)
+        return Plan(due, number, tuple(self._gone), following, number)
 
-    def _latest(self, cursor: _Cursor, span: _Span, rest: Sequence[_Span]) -> tuple[Plan, _Cursor]:
-        assert cursor.due is not None  # noqa: S101 - as above
-        passed = self._schedule.passed(cursor.due, span.reach)
-        after = _Cursor(self._schedule.next_due(passed.last, self._runs), cursor.seq + passed.count)
-        if _gives_way(after.due, rest):
-            return self._leave(cursor, span.reach, span, rest)
-        kept = self._newest_allowed(cursor.due, passed.last)
-        before: tuple[Gone, ...] = ()
-        seq = cursor.seq
-        if kept > cursor.due:
-            older = self._schedule.passed(cursor.due, kept - timedelta.resolution)
-            seq += older.count
-            before = (Gone(seq, cursor.due, older.last, older.count, span.state, span.reason),)
-        made = Plan(kept, seq + 1, before, None, seq + 1)
-        return made, _Cursor(self._schedule.next_due(kept, self._runs + 1), seq + 1)
+    def _run_newest(self, span: _Span, due: datetime) -> Plan:
+        """Runs the newest instant of a span that no calendar excludes; ``due`` itself is allowed."""
+        newest = self._last(span.reach)
+        while (days := self._days(newest)).closed_by is not None:
+            newest = self._last(days.start - _TICK)
+        if newest > due:
+            self._leave(newest - _TICK, span.state, span.reason)
+        return self._run(newest)
 
-    def _newest_allowed(self, due: datetime, last: datetime) -> datetime:
-        """The newest instant that no calendar excludes; ``due`` itself is allowed."""
-        while self._job.excluded_by(last) is not None:
-            last = self._schedule.passed(due, self._start_of_day(last) - timedelta.resolution).last
-        return last
+    def _leave_days(self, closed: Stretch, span: _Span) -> None:
+        was = self._due
+        self._leave(min(closed.end, span.through), RunState.SKIPPED, f"calendar {closed.closed_by}")
+        if self._due == was:
+            # With an interval of zero, all that is still to come falls on this day.
+            self._due = None
 
-    def _start_of_day(self, instant: datetime) -> datetime:
-        local = instant.astimezone(self._schedule.zone)
-        return datetime.combine(local.date(), time.min, self._schedule.zone).astimezone(UTC)
+    def _leave(self, until: datetime, state: RunState, reason: str) -> None:
+        assert self._due is not None  # noqa: S101 - the caller looked; it tells the type checker so
+        passed = self._schedule.passed(self._due, until)
+        self._seq += passed.count
+        gone = Gone(self._seq, self._due, passed.last, passed.count, state, reason)
+        before = self._gone[-1] if self._gone else None
+        if before is not None and (before.state, before.reason) == (state, reason):
+            gone = replace(gone, first=before.first, instants=before.instants + gone.instants)
+            self._gone.pop()
+        self._gone.append(gone)
+        self._due = self._after(passed.last)
 
-    def _end_of_day(self, instant: datetime) -> datetime:
-        local = instant.astimezone(self._schedule.zone)
-        following = datetime.combine(local.date() + timedelta(days=1), time.min, self._schedule.zone)
-        return max(instant, following.astimezone(UTC) - timedelta.resolution)
+    # ── what counts where ──
+
+    def _spans(self) -> Sequence[_Span]:
+        """In their order; those before a pause are there a second time, for what comes after it."""
+        spans: list[_Span] = []
+        after = BEGINNING
+        for busy in self._busy:
+            # What was late already when the job became busy is still a matter of catch-up.
+            spans += [*self._away(after, busy.since), _Span(busy.until, busy.until, *_while_busy(self._job))]
+            after = busy.until
+        spans += [*self._away(after, self._now), _Span(self._now, self._now, Catchup.ALL, RunState.MISSED, "late")]
+        if self._pause is None:
+            return spans
+        begun, ended = self._pause
+        before = [span._replace(through=min(span.through, begun), reach=min(span.reach, begun)) for span in spans]
+        return [*before, _Span(ended, ended, Catchup.NONE, RunState.SKIPPED, "paused"), *spans]
+
+    def _away(self, after: datetime, until: datetime) -> Sequence[_Span]:
+        """The policies on what came due while nobody could run it, which was over at ``until``."""
+        job, late = self._job, until - ON_TIME
+        if self._due is None or self._due > late:
+            return ()
+        spans: list[_Span] = []
+        if job.catchup is Catchup.ALL and job.catchup_limit is not None:
+            kept_after = self._too_many(max(after, self._due - _TICK), late, job.catchup_limit)
+            spans.append(_Span(kept_after, kept_after, Catchup.NONE, RunState.MISSED, "beyond_limit"))
+        if job.catchup_window is not None:
+            oldest = until - max(job.catchup_window, ON_TIME)
+            spans.append(_Span(oldest, oldest, Catchup.NONE, RunState.MISSED, "outside_window"))
+        # The newest of the late ones gives way to one that is on time.
+        reach = until if job.catchup is Catchup.LATEST and until == self._now else late
+        return [*spans, _Span(late, reach, job.catchup, RunState.MISSED, "late")]
+
+    def _gives_way(self, span: _Span, rest: Sequence[_Span]) -> bool:
+        """Whether the newest instant of one span is old beside a later one, of those that not all count either."""
+        following = self._following(self._last(span.reach), rest)
+        if following is None:
+            return False
+        if span.state is RunState.SKIPPED and following.state is RunState.MISSED:
+            return self._job.catchup is not Catchup.ALL and following.keep is not Catchup.ALL
+        return span.state is following.state
+
+    def _following(self, last: datetime, rest: Sequence[_Span]) -> _Span | None:
+        """The span of the next instant after ``last`` that is neither excluded nor in the pause."""
+        due = self._after(last)
+        while due is not None and last < due <= self._now:
+            stretch = self._stretch(due)
+            if stretch.closed_by is None:
+                return next(span for span in rest if due <= span.through)
+            last = self._last(min(stretch.end, self._now))
+            due = self._after(last)
+        return None
+
+    # ── what is allowed, and counting back ──
+
+    def _days(self, instant: datetime) -> Stretch:
+        """The stretch of days that calendars allow or exclude alike."""
+        return stretch_around(self._job.calendars, self._schedule.zone, instant)
+
+    def _stretch(self, instant: datetime) -> Stretch:
+        """The same, where the pause excludes what is due in it as well."""
+        pause = self._pause
+        if pause is not None and pause.since < instant <= pause.until:
+            return Stretch("pause", pause.since + _TICK, pause.until)
+        days = self._days(instant)
+        if pause is None:
+            return days
+        if instant > pause.until:
+            return days._replace(start=max(days.start, pause.until + _TICK))
+        return days._replace(end=min(days.end, pause.since))
+
+    def _last(self, through: datetime) -> datetime:
+        """The latest occurrence from the next one to be planned ``through`` then; that one, if there is no later."""
+        due, recurrence, until = self._due, self._schedule.recurrence, self._schedule.until
+        assert due is not None  # noqa: S101 - as above
+        if recurrence is None:
+            return due
+        return recurrence.last_through(through if until is None else min(through, until), due) or due
+
+    def _too_many(self, after: datetime, late: datetime, limit: int) -> datetime:
+        """The instant through which occurrences in (``after``, ``late``] are too many: ``limit`` newer ones count."""
+        newest = self._last(late)
+        while newest > after:
+            stretch = self._stretch(newest)
+            start = max(stretch.start, after + _TICK)
+            if stretch.closed_by is None:
+                limit, found = self._count_back(newest, start, limit)
+                if found is not None:
+                    return found
+            if start == after + _TICK:
+                break
+            newest = self._last(start - _TICK)
+        return BEGINNING
+
+    def _count_back(self, newest: datetime, start: datetime, limit: int) -> tuple[int, datetime | None]:
+        """Of ``limit`` occurrences those before ``start``, or the one before them all in [``start``, ``newest``]."""
+        width = timedelta(minutes=1)
+        low, high = max(start - _TICK, newest - width), newest
+        while (number := self._number(low, newest)) <= limit:
+            if low < start:
+                return limit - number, None
+            width *= 4
+            low = max(start - _TICK, newest - width)
+        while number - limit > _FEW:
+            middle = low + (high - low) // 2
+            count = self._number(middle, newest)
+            if count > limit:
+                low, number = middle, count
+            else:
+                high = middle
+        found = self._due if self._due is not None and low < self._due else self._after(self._last(low))
+        for _ in range(number - limit - 1):
+            found = self._after(found or newest)
+        return 0, found
+
+    def _after(self, occurrence: datetime) -> datetime | None:
+        return self._schedule.next_due(occurrence, self._runs)
+
+    def _number(self, after: datetime, newest: datetime) -> int:
+        """How many occurrences lie in (``after``, ``newest``], of which ``newest`` is one."""
+        assert self._due is not None  # noqa: S101 - as above
+        if after < self._due:
+            return self._schedule.passed(self._due, newest).count
+        return self._schedule.passed(self._last(after), newest).count - 1
 
 
-def _gives_way(due: datetime | None, spans: Sequence[_Span]) -> bool:
-    """Whether the newest instant of one span is old beside those of the next, of which not all count either."""
-    following = next((span for span in spans if due is not None and due <= span.through), None)
-    return following is not None and following.state is RunState.MISSED and following.keep is not Catchup.ALL
+def _while_busy(job: Job) -> tuple[Catchup, RunState, str]:
+    if job.overlap is Overlap.ALLOW:
+        return job.catchup, RunState.MISSED, "late"
+    return WHILE_BUSY[job.overlap], RunState.SKIPPED, "overlap"
+
+
+def _busy_times(record: JobRecord, now: datetime) -> Sequence[_Time]:
+    job, found = record.job, list[_Time]()
+    if job.overlap is Overlap.REPLACE or record.busy_at is None or record.free_at is None:
+        return found
+    for busy_at, free_at in (*record.busy_before, (record.busy_at, record.free_at)):
+        busy = _Time(busy_at - job.delay, free_at - job.delay)
+        # Out of this order, the clock was set back, and what it said then tells nothing of these instants.
+        if (found[-1].until if found else BEGINNING) <= busy.since <= busy.until <= now:
+            found.append(busy)
+    return found
+
+
+def _pause(record: JobRecord, now: datetime) -> _Time | None:
+    if record.paused_at is None or record.resumed_at is None:
+        return None
+    pause = _Time(record.paused_at - record.job.delay, record.resumed_at - record.job.delay)
+    # One that ends later than now was before the clock was set back.
+    return pause if pause.until <= now + ON_TIME else None

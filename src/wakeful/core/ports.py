@@ -10,6 +10,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from wakeful.core.job import Job, JobKey, JobRecord, JobState
+from wakeful.core.retiming import Reading, Retime
 from wakeful.core.run import Cause, Outcome, Run, RunState
 from wakeful.core.settlement import Settlement
 
@@ -49,12 +50,14 @@ class Heartbeat:
     ``alive`` is false when the lease had already gone: the node must stop every delivery and come back under a new id.
     ``reclaimed`` runs came back: those of dead nodes, and those of this one that it does not hold. ``peers`` are the
     other living nodes. ``lost`` are runs that the node holds and that are no longer its own: cancelled or taken.
+    ``step`` is how far the clock was set since the store last reckoned with it: until ``retime``, nothing comes back.
     """
 
     alive: bool
     reclaimed: int
     peers: tuple[Node, ...]
     lost: tuple[UUID, ...] = ()
+    step: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +126,8 @@ class Settled:
 class JobQuery:
     """Which jobs: every field narrows. Prefixes count bytes; ``after`` is the cursor of the page before.
 
-    ``kind`` is of the target. ``failing`` are those that paused themselves after failures, or can't be understood;
-    false leaves these out. With ``count`` the page tells how many there are in all.
+    ``kind`` is of the target. ``failing`` are those that paused themselves after failures, or can't be understood.
+    ``as_of`` are ids with revisions: of each a record with what its runs are made of. ``count``: how many in all.
     """
 
     namespace: str | None = None
@@ -136,6 +139,7 @@ class JobQuery:
     kind: str | None = None
     states: tuple[JobState, ...] = ()
     job_ids: tuple[int, ...] | None = None
+    as_of: tuple[tuple[int, int], ...] | None = None
     failing: bool | None = None
     ended: bool = False
     after: str | None = None
@@ -149,7 +153,7 @@ class RunQuery:
     """Which runs, newest first: of one job id, or of every incarnation of ``key``; with ``at``, of that instant.
 
     The fields from ``owner`` on narrow the runs of all jobs: ``namespace``, ``kind`` and ``options`` are of the job and
-    its target, ``held`` is whether there is a holder. With ``count`` the page tells how many there are in all.
+    its target, ``held``: is there a holder, ``left_out``: are they instants without a run. ``count``: how many in all.
     """
 
     key: JobKey | None = None
@@ -163,6 +167,7 @@ class RunQuery:
     states: tuple[RunState, ...] = ()
     holder: str | None = None
     held: bool | None = None
+    left_out: bool | None = None
     namespace: str | None = None
     offset: int = 0
     count: bool = False
@@ -170,10 +175,7 @@ class RunQuery:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some items in order; ``cursor`` asks for the next page, ``None`` after the last.
-
-    ``total`` is how many the query names in all, where it was asked for.
-    """
+    """Some items in order, and how many in ``total`` if asked; ``cursor`` is for the next page, ``None`` at the end."""
 
     items: Sequence[T]
     cursor: str | None
@@ -192,17 +194,6 @@ class NewRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Retime:
-    """Another next instant for a job, if it still stands where it was read: at ``was``, ``seq`` and ``revision``."""
-
-    job_id: int
-    revision: int
-    seq: int
-    was: datetime
-    next_due_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class Record:
     """A small document: agents, tokens, toggles, calendars. ``revision`` counts its changes from 1."""
 
@@ -213,7 +204,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How much history stays: per job, by age, and in all."""
+    """How much history stays: per job, by age, and in all.
+
+    Of a job, so many runs and so many rows of what did not run: the one does not push the other out.
+    """
 
     runs_per_job: int = 1_000
     age: timedelta = timedelta(days=30)
@@ -226,8 +220,8 @@ class Store(Protocol):
     Every method raises ``STORE_UNAVAILABLE`` when the store can't write or read now; nothing of that call is kept.
     """
 
-    async def put_job(self, job: Job, how: Put, now: datetime) -> JobRecord:
-        """Stores a definition; ``JOB_EXISTS`` on CREATE of a taken name, ``JOB_NOT_FOUND`` on EDIT of a free one."""
+    async def put_job(self, job: Job, how: Put, now: datetime, revision: int | None = None) -> JobRecord:
+        """Stores a definition; ``JOB_EXISTS``, or on EDIT ``JOB_NOT_FOUND``, or ``STALE_REVISION`` if at another."""
 
     async def put_run(self, job: Job, run: NewRun, now: datetime) -> JobRecord:
         """Stores a new job with the one run that it has, which waits in its queue at once; ``JOB_EXISTS``."""
@@ -253,8 +247,11 @@ class Store(Protocol):
     async def prioritise(self, run: UUID, priority: int) -> bool:
         """Gives a run that has not ended another priority among those that wait; whether there is such a run."""
 
-    async def retime(self, moves: Sequence[Retime]) -> int:
-        """Moves the next instants of jobs, as after the clock was set; how many still stood where they were read."""
+    async def retime(self, moves: Sequence[Retime], reading: Reading | None = None) -> int:
+        """Moves the next instants of jobs; how many still stood where they were read.
+
+        With a reading of the clocks, what runs wait for moves by the step since the store last reckoned with one.
+        """
 
     async def get_run(self, run: UUID) -> Run | None:
         """The run of that id."""

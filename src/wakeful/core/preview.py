@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from wakeful.core.civil import CivilTimes, Dst
 from wakeful.core.cron import Cron
-from wakeful.core.describe import describe, moment
+from wakeful.core.describe import describe, keeps_hours, moment
 from wakeful.core.duration import Every
 from wakeful.core.schedule import Schedule
 
@@ -73,7 +73,7 @@ def _warnings(schedule: Schedule, after: datetime, instants: tuple[datetime, ...
         yield "its interval is zero: all its repeats are due at the same instant"
     if isinstance(recurrence, Cron):
         yield from _of_cron(recurrence)
-    if isinstance(recurrence, CivilTimes) and instants and not recurrence.elapsed:
+    if isinstance(recurrence, CivilTimes) and instants and not keeps_hours(recurrence):
         yield from _of_changes(recurrence, recurrence.zone, max(after, schedule.start), instants[-1])
 
 

@@ -1,15 +1,40 @@
 """Where a job's next instant moves when time itself was changed: the clock was set, or a zone's rules are others."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from wakeful.core.duration import Every
 from wakeful.core.job import JobRecord
-from wakeful.core.ports import Retime
 
 # The clock was set, where it goes against the time since boot by more than this; less is drift and slewing.
 STEP = timedelta(seconds=5)
 # A clock set back by this much was wrong before: everything is reckoned anew, as cron does (cronie's cron(8)).
 CORRECTION = timedelta(hours=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Both clocks, read together: the wall clock, and the time since the machine's start that ``boot_id`` names."""
+
+    now: datetime
+    boot_id: str
+    elapsed: timedelta
+
+    @property
+    def booted_at(self) -> datetime:
+        """When the machine started, as the wall clock has it now: that changes only when the clock is set."""
+        return self.now - self.elapsed
+
+
+@dataclass(frozen=True, slots=True)
+class Retime:
+    """Another next instant for a job, if it still stands where it was read: at ``was``, ``seq`` and ``revision``."""
+
+    job_id: int
+    revision: int
+    seq: int
+    was: datetime
+    next_due_at: datetime | None
 
 
 def after_step(record: JobRecord, now: datetime, step: timedelta) -> Retime | None:

@@ -1,10 +1,10 @@
 """Recurrence rules of RFC 5545, on local time: ``FREQ=MONTHLY;BYDAY=2TU;BYHOUR=9``. ``rrule_text`` reads them.
 
 dateutil says which days of one month or year a rule names; this module goes from one to the next. dateutil's own
-iteration begins at DTSTART each time, and never ends for a rule that names no day.
+iteration begins at DTSTART each time, and never ends for a rule that names no day. What comes round every so many days,
+or parts of days, is ``rrule_cycles``'s.
 """
 
-from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +19,7 @@ from dateutil.rrule import YEARLY as BY_YEAR
 from dateutil.rrule import rrule, weekday
 
 from wakeful.core.civil import DAY_S, END_S, LOCAL_EPOCH, CivilTimes, Dst, local_seconds
+from wakeful.core.rrule_cycles import Cycle
 
 _ORDINAL_1970 = LOCAL_EPOCH.toordinal()
 _SECOND = timedelta(seconds=1)
@@ -40,7 +41,7 @@ class Freq(IntEnum):
     SECONDLY = 6
 
 
-_UNIT_S = {Freq.HOURLY: 3600, Freq.MINUTELY: 60, Freq.SECONDLY: 1}
+_UNIT_S = {Freq.DAILY: DAY_S, Freq.HOURLY: 3600, Freq.MINUTELY: 60, Freq.SECONDLY: 1}
 
 
 class Days(NamedTuple):
@@ -119,7 +120,7 @@ class Rule(CivilTimes):
         series = _series(self.parts, self.anchor or LOCAL_EPOCH)
         return series.count_in(max(low, series.start), min(high, self._end(series) + 1))
 
-    def _end(self, series: "_Series") -> int:
+    def _end(self, series: "_Series | Cycle") -> int:
         """The last local time that is possible."""
         if self.parts.number is not None:
             return _nth(series, self.parts.number)
@@ -127,7 +128,10 @@ class Rule(CivilTimes):
 
 
 class _Series(NamedTuple):
-    """A rule with all its parts filled in, without an end. Windows are years or months, counted from 1970."""
+    """A rule of weeks, months or years with all its parts filled in, without an end.
+
+    Windows are years or months, counted from 1970.
+    """
 
     freq: Freq
     interval: int
@@ -171,7 +175,7 @@ class _Series(NamedTuple):
         """How many times of a window lie before ``local``."""
         day, second = divmod(local, DAY_S)
         at = bisect_left(window.days, day)
-        if window.times is None and self.freq < Freq.HOURLY:
+        if window.times is None:
             total = at * len(_times(self.times))
         else:
             total = sum(len(self._times_of(window, each)) for each in window.days[:at])
@@ -180,13 +184,7 @@ class _Series(NamedTuple):
         return total
 
     def _times_of(self, window: _Window, day: int) -> Sequence[int]:
-        if window.times is not None:
-            return window.times[day]
-        if self.freq < Freq.HOURLY:
-            return _times(self.times)
-        unit = _UNIT_S[self.freq]
-        phase = (self.start // unit - day * (DAY_S // unit)) % self.interval
-        return _slots(self.freq, self.interval, phase, self.times)
+        return _times(self.times) if window.times is None else window.times[day]
 
     @property
     def _patience(self) -> int:
@@ -215,7 +213,7 @@ class _Series(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _series(parts: Parts, anchor: datetime) -> _Series:
+def _series(parts: Parts, anchor: datetime) -> _Series | Cycle:
     """Fills in what the rule leaves out, as RFC 5545 does, from the anchor."""
     days, times = parts.days, parts.times
     if not (days.weeks or days.yeardays or days.monthdays or days.weekdays):
@@ -230,11 +228,14 @@ def _series(parts: Parts, anchor: datetime) -> _Series:
         times.minutes or ((anchor.minute,) if parts.freq < Freq.MINUTELY else ()),
         times.seconds or ((anchor.second,) if parts.freq < Freq.SECONDLY else ()),
     )
+    if parts.freq >= Freq.DAILY:
+        dates = (days.months, days.monthdays, tuple(day for day, _ in days.weekdays))
+        return Cycle(_UNIT_S[parts.freq], parts.interval, _local(anchor), *dates, times)
     return _Series(parts.freq, parts.interval, days, times, parts.positions, _local(anchor))
 
 
 @lru_cache(maxsize=1024)
-def _nth(series: _Series, number: int) -> int:
+def _nth(series: _Series | Cycle, number: int) -> int:
     """The ``number``-th time of a series, or its last."""
     low, missing = series.start, number
     while low < END_S:
@@ -246,7 +247,7 @@ def _nth(series: _Series, number: int) -> int:
     return END_S
 
 
-def _through(series: _Series, low: int, local: int) -> int:
+def _through(series: _Series | Cycle, low: int, local: int) -> int:
     return series.count_in(low, local + 1)
 
 
@@ -256,9 +257,7 @@ def _window(series: _Series, index: int) -> _Window:
     year, month = (1970 + index, 1) if yearly else (1970 + index // 12, index % 12 + 1)
     days = _days(series.days, year, month, yearly)
     first = series.start // DAY_S
-    if series.freq is Freq.DAILY:
-        days = tuple(day for day in days if (day - first) % series.interval == 0)
-    elif series.freq is Freq.WEEKLY:
+    if series.freq is Freq.WEEKLY:
         # 1970-01-01 was a Thursday, 3 counted from Monday.
         shift = 3 - series.days.week_start
         days = tuple(day for day in days if ((day + shift) // 7 - (first + shift) // 7) % series.interval == 0)
@@ -276,6 +275,9 @@ def _window(series: _Series, index: int) -> _Window:
 def _days(days: Days, year: int, month: int, yearly: bool) -> tuple[int, ...]:
     """The days of a year or a month that match, by dateutil; the interval makes it stop after the first of them."""
     monthdays = days.monthdays
+    if not yearly and days.months and month not in days.months:
+        # Many months are asked, one after the other, where a rule's parts rarely agree.
+        return ()
     if not (days.weeks or days.yeardays or monthdays or days.weekdays):
         monthdays = tuple(range(1, 32))
     found = rrule(
@@ -295,24 +297,6 @@ def _days(days: Days, year: int, month: int, yearly: bool) -> tuple[int, ...]:
 @lru_cache(maxsize=256)
 def _times(times: Times) -> tuple[int, ...]:
     return tuple(sorted({h * 3600 + m * 60 + s for h, m, s in product(*times)}))
-
-
-@lru_cache(maxsize=256)
-def _slots(freq: Freq, interval: int, phase: int, times: Times) -> Sequence[int]:
-    """The times of a day whose unit is ``phase`` plus a multiple of ``interval``."""
-    unit = _UNIT_S[freq]
-    starts = range(phase * unit, DAY_S, interval * unit)
-    if not any(times):
-        return starts
-    hours, minutes, seconds = (frozenset(each) for each in times)
-    inner = product(times.minutes if unit > 60 else (0,), times.seconds if unit > 1 else (0,))
-    offsets = sorted({minute * 60 + second for minute, second in inner})
-    found = (start + offset for start in starts if not hours or start // 3600 in hours for offset in offsets)
-    return array("I", (at for at in found if _named(at // 60 % 60, minutes) and _named(at % 60, seconds)))
-
-
-def _named(value: int, values: frozenset[int]) -> bool:
-    return not values or value in values
 
 
 def _local(local: datetime) -> int:

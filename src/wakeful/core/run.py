@@ -10,6 +10,7 @@ from msgspec import Struct
 
 # What is overdue by no more than this is on time: no catch-up policy applies to it, and it goes before what is late.
 ON_TIME = timedelta(seconds=5)
+_AT_ONCE = timedelta(0)
 
 
 class RunState(StrEnum):
@@ -136,6 +137,29 @@ class Run(Struct, frozen=True):
     created_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+
+    @property
+    def wanted_at(self) -> datetime:
+        """Since when it should be: from the instant of the schedule on, or since somebody asked for it."""
+        asked_at = None if self.cause is Cause.SCHEDULE else self.created_at
+        return asked_at or self.scheduled_for
+
+    @property
+    def lateness(self) -> timedelta | None:
+        """How long after it should be it was begun, by the wall clock; never negative, as that may be set meanwhile."""
+        return None if self.started_at is None else max(_AT_ONCE, self.started_at - self.wanted_at)
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long it took from its first attempt to its end, as ``lateness``."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return max(_AT_ONCE, self.ended_at - self.started_at)
+
+    @property
+    def left_out(self) -> bool:
+        """Whether it is the row of instants that became no run."""
+        return self.seq is not None and self.fence == 0
 
 
 @dataclass(frozen=True, slots=True)

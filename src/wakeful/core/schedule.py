@@ -8,16 +8,18 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from wakeful.core.calendar_steps import CalendarSteps
 from wakeful.core.civil import Dst
-from wakeful.core.duration import TEXT_LIMIT, Every
+from wakeful.core.cron import Cron
+from wakeful.core.duration import TEXT_LIMIT, Every, parse_duration
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.moments import parse_bound, parse_instant, parse_local, parse_moment
 from wakeful.core.recurrence import Recurrence, Zones
 from wakeful.core.rrule import Rule
-from wakeful.core.syntaxes import SYNTAXES, named_zone
+from wakeful.core.syntaxes import SYNTAXES, named_zone, names_beginning
 
 __all__ = ["SYNTAXES", "Passed", "Recurrence", "Schedule", "ScheduleText", "compile_recurrence", "parse_schedule"]
 
 _TICK = timedelta.resolution
+_EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,25 @@ class Schedule:
             object.__setattr__(self, "recurrence", recurrence.anchored_at(self._anchor(recurrence.zone)))
         if recurrence is not None and self.repeats is None:
             object.__setattr__(self, "repeats", recurrence.runs)
+
+    @property
+    def begins_at(self) -> datetime | None:
+        """Nothing was ever due before it, whenever it was defined; ``None``: it has no beginning, as a crontab line."""
+        if self.first is not None or self.recurrence is None:
+            return self.first
+        if self.given.start_at is not None:
+            return self._anchor(self.recurrence.zone)
+        return None if isinstance(self.recurrence, Cron) else self.recurrence.next_after(self.after)
+
+    @property
+    def after(self) -> datetime:
+        """What the recurrence gives after this instant was due, or would have been, had it been defined in time."""
+        if self.first is not None:
+            return self.first
+        if self.given.start_at is not None:
+            return self._anchor(self.zone) - _TICK
+        own = isinstance(self.recurrence, Cron) or names_beginning(self.given.schedule or "")
+        return _EARLIEST if own else self.start
 
     @property
     def zone(self) -> tzinfo:
@@ -206,7 +227,7 @@ def _bounded_schedule(
     if text.until_at is not None:
         until = parse_bound(text.until_at, "until", now, zone)
     elif text.ttl is not None:
-        until = parse_moment(text.ttl, "ttl", now if first is None else first)
+        until = parse_moment(text.ttl, "ttl", now if first is None else first, parse_duration)
     schedule = Schedule(recurrence, start, first, until, text.repeats, text, syntax)
     if schedule.first_due() is None:
         due = first if schedule.recurrence is None else first or schedule.recurrence.next_after(start)

@@ -55,7 +55,7 @@ def settle(run: Run, outcome: Outcome, retry: RetryPolicy, now: datetime) -> Set
         case Succeeded(result):
             return _with(result, _end(run, Move.SUCCEEDED, now))
         case HandedOn(queue, expires_at):
-            handed_on = _again(run, Move.HANDED_ON, run.run_at or run.scheduled_for, run.attempt - 1, None)
+            handed_on = _again(run, Move.HANDED_ON, _due_at(run, now), run.attempt - 1, None)
             return replace(handed_on, queue=queue, expires_at=expires_at)
         case Rejected(error, result):
             return _with(result, _end(run, Move.REJECTED, now, "rejected", error))
@@ -64,7 +64,7 @@ def settle(run: Run, outcome: Outcome, retry: RetryPolicy, now: datetime) -> Set
         case Skipped(reason):
             return _end(run, Move.SKIPPED, now, _clip(reason))
         case Unavailable():
-            return _again(run, Move.GIVEN_BACK, run.run_at or run.scheduled_for, run.attempt - 1, None)
+            return _again(run, Move.GIVEN_BACK, _due_at(run, now), run.attempt - 1, None)
         case Accepted(lease):
             return Settlement(
                 run.id,
@@ -85,15 +85,20 @@ def _failed(run: Run, error: str, retry: RetryPolicy, now: datetime) -> Settleme
     if retry.max_retries is not None and run.attempt > retry.max_retries:
         return _end(run, Move.EXHAUSTED, now, "attempts_exhausted", error)
     retry_at = _retry_at(run, retry, now)
-    if retry.max_age is not None and retry_at > run.scheduled_for + retry.max_age:
+    if retry.max_age is not None and retry_at > run.wanted_at + retry.max_age:
         return _end(run, Move.EXHAUSTED, now, "too_old", error)
     return _again(run, Move.RETRIED, retry_at, run.attempt, error)
+
+
+def _due_at(run: Run, now: datetime) -> datetime:
+    # What was claimed was due: if it is still to come, the clock was set back since.
+    return min(run.run_at or run.scheduled_for, now)
 
 
 def _retry_at(run: Run, retry: RetryPolicy, now: datetime) -> datetime:
     # Dapr counts from when the attempt was due, so a slow failure is tried again at once
     # (go-etcd-cron internal/counter/counter.go); everybody else counts from the failure.
-    counted_from = run.run_at if retry.counted_from is CountedFrom.DUE and run.run_at else now
+    counted_from = _due_at(run, now) if retry.counted_from is CountedFrom.DUE and run.run_at else now
     try:
         interval = retry.interval * retry.multiplier ** (run.attempt - 1) + retry.step * (run.attempt - 1)
     except OverflowError:

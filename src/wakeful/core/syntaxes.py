@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from wakeful.core.calendar_steps import CalendarSteps
 from wakeful.core.civil import Dst
 from wakeful.core.cron import Dialect
-from wakeful.core.cron_text import parse_cron
-from wakeful.core.duration import Every, IsoDuration, parse_go_duration, parse_iso_duration
+from wakeful.core.cron_text import is_like_cron, parse_cron
+from wakeful.core.duration import Every, IsoDuration, parse_duration, parse_go_duration, parse_iso_duration
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.moments import in_range, parse_instant, parse_local
 from wakeful.core.recurrence import Recurrence, Zones
@@ -21,6 +21,7 @@ _LONGEST = timedelta(days=36_525)
 _ZONE_PREFIX = re.compile(r"(?:CRON_)?TZ=([^\s]*)")
 _ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+/-]*")
 _REPEATING = re.compile(r"R(-?[0-9]{0,9})/(?:([^/]*)/)?([^/]*)")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]")
 _DESCRIPTORS = {
     "@yearly": "0 0 0 1 1 *",
     "@annually": "0 0 0 1 1 *",
@@ -49,6 +50,16 @@ def named_zone(name: str, zones: Zones) -> tzinfo:
     return zone
 
 
+def names_beginning(text: str) -> bool:
+    """Whether a text that was accepted names itself the instant from which its times are counted."""
+    body = text.strip()
+    if is_rule(body):
+        return "DTSTART" in body.upper()
+    prefix = _ZONE_PREFIX.match(body)
+    match = _REPEATING.fullmatch(body if prefix is None else body[prefix.end() :].strip())
+    return match is not None and match[2] is not None
+
+
 def _dapr(text: str, zones: Zones, zone_given: str | None, dst_given: str | None) -> Recurrence | datetime:
     """Dapr's schedules (dapr/kit cron/parser.go); also, five fields are a crontab line, an instant is a due time."""
     if zone_given is not None or dst_given is not None:
@@ -60,7 +71,7 @@ def _dapr(text: str, zones: Zones, zone_given: str | None, dst_given: str | None
     if body.startswith("@every "):
         if body != text.strip():
             raise _invalid(f"timezone is not supported for @every schedules: {text:.100}; leave the timezone out")
-        interval = _go_interval(body)
+        interval = _interval(body, parse_go_duration)
         return Every(_checked(interval, f"failed to parse duration {body:.100}"))
     dialect = Dialect.CRONTAB if len(body.split()) == 5 else Dialect.DAPR
     return parse_cron(_macro(body), dialect=dialect, zone=zone, dst=Dst.RAW)
@@ -100,7 +111,10 @@ def _rule(text: str, zone: tzinfo, dst: Dst) -> Rule:
 def _line(body: str) -> str:
     if body[:1] == "P":
         raise _invalid(f"{body:.60} is a duration, and says not from when: write @every {body:.60} or R/{body:.60}")
-    if not body or (body[0] not in "@*?" and len(body.split()) == 1):
+    if _DATE.match(body):
+        right = "write it as 2030-01-31T09:00:00Z, with a T before the time"
+        raise _invalid(f"{body[:60]!r} is no instant: {right}, and Z or an offset behind it")
+    if not body or not is_like_cron(body):
         raise _invalid(f"{body[:60]!r} is no schedule: {_FORMS}" if body else f"empty spec string; {_FORMS}")
     return body
 
@@ -164,7 +178,7 @@ def _any_interval(body: str) -> timedelta | IsoDuration:
     duration = body.removeprefix("@every").strip()
     if duration[:1] == "P":
         return _iso_step(duration, body)
-    interval = _checked(_go_interval(body), f"failed to parse duration {body:.100}")
+    interval = _checked(_interval(body, parse_duration), f"failed to parse duration {body:.100}")
     if not interval:
         raise _invalid(f"failed to parse duration {body:.100}: an interval of zero would be due for ever")
     return interval
@@ -186,9 +200,9 @@ def _iso_step(text: str, body: str) -> timedelta | IsoDuration:
     return step
 
 
-def _go_interval(body: str) -> timedelta:
+def _interval(body: str, parse: Callable[[str], timedelta]) -> timedelta:
     try:
-        return parse_go_duration(body.removeprefix("@every").strip())
+        return parse(body.removeprefix("@every").strip())
     except WakefulError as error:
         raise _invalid(f"failed to parse duration {body:.100}: {error.message}") from None
 

@@ -199,16 +199,16 @@ class Engine:
     # ── claims ──
 
     async def _claim_turns(self) -> None:
-        await self._clocks.begin()
         while True:
+            await self._clocks.look()
             beat = await self._lease.renew(self._places.queues(), self._holding)
             if beat is not None:
                 self._cut(beat.lost) if beat.alive else self._abandon()
+                await self._clocks.reckon(beat.step)
             if self._draining:
                 self._turn_at = self._clock.boot().elapsed
                 await self._claim_pause.wait(self._clock.now() + IDLE)
                 continue
-            await self._clocks.look()
             async with self._claiming:
                 wake_at = await self._claim_turn()
             self._turn_at = self._clock.boot().elapsed
@@ -220,7 +220,7 @@ class Engine:
 
     async def _claim_turn(self) -> datetime:
         """Claims once for all queues with room; when to look again."""
-        now = self._clock.now()
+        now = await self._clocks.look()
         tokens = self._refilled_tokens()
         rooms = {queue: Room(free, min(free, tokens)) for queue, free in self._places.rooms().items()}
         self._wake_at = NEVER
@@ -358,7 +358,7 @@ class Engine:
         node_id = self._lease.node_id
         self._settling_since = self._settling_since or self._clock.boot().elapsed
         try:
-            settled = await self._store.settle([d.settlement for d in batch if d.settlement], self._clock.now())
+            settled = await self._store.settle([d.settlement for d in batch if d.settlement], await self._clocks.look())
         except BaseException:
             if node_id == self._lease.node_id:
                 self._outcomes = batch + self._outcomes

@@ -60,7 +60,8 @@ class Lease:
         if not beat.alive:
             self.lose("another node took this one for dead")
             return beat
-        self._renewed_at, self._doubtful = boot.elapsed, False
+        # Before a step of the clock is reckoned with, nothing comes back: the next renewal sees to that.
+        self._renewed_at, self._doubtful = boot.elapsed, bool(beat.step)
         if beat.reclaimed:
             log.warning("took back %d runs that nobody performed", beat.reclaimed)
         return replace(beat, alive=kept)

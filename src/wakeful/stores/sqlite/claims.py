@@ -13,7 +13,7 @@ from wakeful.core.job import JobRecord, Overlap
 from wakeful.core.planning import Plan, plan
 from wakeful.core.ports import Claim, Claimed, Hold, NodeId, Room
 from wakeful.core.run import ON_TIME, Cause, Run, RunState
-from wakeful.stores.sqlite.ledger import Ids, gone_rows, insert_runs, jobs_of
+from wakeful.stores.sqlite.ledger import BUSY_AGAIN, Ids, gone_rows, insert_gone, jobs_of
 from wakeful.stores.sqlite.records import refresh_calendars
 from wakeful.stores.sqlite.rows import Row, dumps, job_record, names_calendars, run_of, sql
 
@@ -201,8 +201,8 @@ def _claim_ready(db: apsw.Connection, item: ClaimItem) -> list[Claim]:
     places = {run: place for place, run in enumerate(item.ready)}
     # As they were read: by priority, then the oldest first.
     runs = [run_of(row) for row in sorted(rows, key=lambda row: places[row[0]])]
-    jobs = jobs_of(db, {run.job_id for run in runs}, item.decoder)
-    return [Claim(run, jobs[run.job_id]) for run in runs]
+    jobs = jobs_of(db, runs, item.decoder)
+    return [Claim(run, jobs[run.id]) for run in runs]
 
 
 def _claim_planned(db: apsw.Connection, item: ClaimItem) -> list[Claim]:
@@ -219,7 +219,7 @@ def _claim_planned(db: apsw.Connection, item: ClaimItem) -> list[Claim]:
         }
         for record, planned in item.planned
     ]
-    moved = {row[0] for row in sql(db, "move_on", {"plans": dumps(plans), "now": now})}
+    moved = {row[0] for row in sql(db, "move_on", {"plans": dumps(plans), "now": now, **BUSY_AGAIN})}
     overtaking = [record.id for record, made in item.planned if record.id in moved and _overtakes(record, made)]
     if overtaking:
         sql(db, "overtake", {"ids": dumps(overtaking), "now": now})
@@ -233,7 +233,7 @@ def _claim_planned(db: apsw.Connection, item: ClaimItem) -> list[Claim]:
             gone.extend(gone_rows(record, planned, item.now, ids))
         if planned.scheduled_for is not None:
             claims.append(Claim(_run(item, record, planned, next(ids)), record.job))
-    insert_runs(db, gone, item.now)
+    insert_gone(db, gone, item.now)
     if claims:
         runs = dumps([_made(claim.run) for claim in claims])
         sql(db, "insert_claimed", {"runs": runs, "node": item.node, "now": now})

@@ -1,7 +1,7 @@
 """Work of the writer on definitions: put, edit, end, pause and resume."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,22 +9,29 @@ import apsw
 from msgspec import structs
 
 from wakeful.core.codec import encode_definition, to_us
+from wakeful.core.editing import edit
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import Job, JobKey, JobRecord, JobState
+from wakeful.core.pausing import pause, resume
 from wakeful.core.planning import Plan, leave_out
 from wakeful.core.ports import JobQuery, NewRun, Put
 from wakeful.core.run import RunState
 from wakeful.stores.sqlite.finding import job_conditions
-from wakeful.stores.sqlite.ledger import Tools, bound, find, gone_rows, insert_runs, new_row, records_of
+from wakeful.stores.sqlite.ledger import Tools, bound, find, gone_rows, insert_gone, insert_runs, new_row, records_of
 from wakeful.stores.sqlite.rows import Row, dumps, sql
 
 # Data up to this size lies on the job's row.
 INLINE_DATA = 1024
+# Definitions of before edits that are kept of one job: about as many as runs are.
+MOST_REVISIONS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class PutItem:
-    """One ``put_job``; the definition is encoded by the caller, outside the transaction."""
+    """One ``put_job``; the definition is encoded by the caller, outside the transaction.
+
+    ``revision`` is the one that an edit was made of.
+    """
 
     job: Job
     how: Put
@@ -32,11 +39,12 @@ class PutItem:
     tools: Tools
     definition: str
     run: NewRun | None = None
+    revision: int | None = None
 
     @classmethod
-    def of(cls, job: Job, how: Put, now: datetime, tools: Tools, run: NewRun | None = None) -> "PutItem":
+    def of(cls, job: Job, how: Put, now: datetime, tools: Tools, **more: Any) -> "PutItem":
         """With its definition encoded."""
-        return cls(job, how, now, tools, encode_definition(job), run)
+        return cls(job, how, now, tools, encode_definition(job), **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +182,7 @@ def _put_result(item: PutItem, job_id: int | None) -> JobRecord | WakefulError:
         created_at=item.now,
         ended_at=None if going_on else item.now,
         updated_at=item.now,
+        asked=0 if item.run is None else 1,
     )
 
 
@@ -190,16 +199,27 @@ def edit_jobs(db: apsw.Connection, items: Sequence[PutItem]) -> Sequence[Any]:
 
 
 def _edit(db: apsw.Connection, item: PutItem) -> JobRecord | WakefulError:
+    name = item.job.key.name
     old = find(db, item.job.key, item.tools.decoder, readable=False)
     if old is None:
-        return WakefulError(ErrorCode.JOB_NOT_FOUND, f"job not found: {item.job.key.name!r}")
-    job, body = item.job, item.job.data.body if item.job.data else None
-    if job.schedule.given == old.job.schedule.given:
-        # The anchors of a relative schedule are those of its first definition.
-        job = replace(job, schedule=old.job.schedule)
-        due = old.next_due_at
-    else:
-        due = job.schedule.first_due()
+        return WakefulError(ErrorCode.JOB_NOT_FOUND, f"job not found: {name!r}")
+    if item.revision not in (None, old.revision):
+        return WakefulError(ErrorCode.STALE_REVISION, f"job {name!r} was changed meanwhile: read it again")
+    job, plan = edit(old, item.job, item.now)
+    if plan.gone:
+        ids = item.tools.ids.take(len(plan.gone), item.now)
+        insert_gone(db, gone_rows(old, plan, item.now, ids), item.now)
+        sql(db, "account", {"id": old.id, "seq": plan.seq, "gone": plan.seq - old.seq})
+    # A job that was stored with its run is that run: a change of it is one of the run.
+    alone = plan.seq == 0 and old.next_due_at is None
+    if job != old.job and not alone:
+        sql(db, "keep_revision", {"id": old.id})
+        sql(db, "trim_revisions", {"id": old.id, "keep": MOST_REVISIONS})
+    return _edited(db, old, job, plan, item.now)
+
+
+def _edited(db: apsw.Connection, old: JobRecord, job: Job, plan: Plan, now: datetime) -> JobRecord:
+    due, body = plan.next_due_at, job.data.body if job.data else None
     small = body is None or len(body) <= INLINE_DATA
     changes = {
         "id": old.id,
@@ -208,16 +228,28 @@ def _edit(db: apsw.Connection, item: PutItem) -> JobRecord | WakefulError:
         "queue": job.queue,
         **_policies(job),
         "next": None if due is None else to_us(due),
-        "now": to_us(item.now),
+        "now": to_us(now),
     }
     sql(db, "edit_job", changes)
     if small:
         sql(db, "delete_payload", {"id": old.id})
     else:
         sql(db, "insert_payload", {"id": old.id, "data": body})
-    sql(db, "end_if_over", {"id": old.id, "now": to_us(item.now)})
+    sql(db, "end_if_over", {"id": old.id, "now": to_us(now)})
     state = JobState.ACTIVE if old.state is JobState.PARKED else old.state
-    return structs.replace(old, job=job, state=state, revision=old.revision + 1, next_due_at=due, updated_at=item.now)
+    over = state is JobState.ACTIVE and due is None and old.active == 0
+    return structs.replace(
+        old,
+        job=job,
+        state=JobState.COMPLETED if over else state,
+        revision=old.revision + 1,
+        next_due_at=due,
+        seq=plan.seq,
+        not_run=old.not_run + plan.seq - old.seq,
+        updated_at=now,
+        ended_at=now if over else None,
+        note=None if old.state is JobState.PARKED else old.note,
+    )
 
 
 def end_jobs(db: apsw.Connection, items: Sequence[EndItem]) -> Sequence[int]:
@@ -242,7 +274,7 @@ def _leave_nothing(db: apsw.Connection, ended: Sequence[Row], end: _End) -> None
     for record in records_of(db, overdue, end.tools.decoder):
         plan = leave_out(record, end.now, end.runs, end.job)
         ids = end.tools.ids.take(len(plan.gone), end.now)
-        insert_runs(db, gone_rows(record, plan, end.now, ids), end.now)
+        insert_gone(db, gone_rows(record, plan, end.now, ids), end.now)
         sql(db, "account", {"id": record.id, "seq": plan.seq, "gone": plan.seq - record.seq})
 
 
@@ -256,18 +288,20 @@ def _set_state(db: apsw.Connection, item: StateItem) -> JobRecord | WakefulError
     if record is None:
         return WakefulError(ErrorCode.JOB_NOT_FOUND, f"job not found: {item.key.name!r}")
     if record.state is item.state:
-        return record
-    plan = Plan(None, None, (), record.next_due_at, record.seq)
-    if item.state is JobState.ACTIVE:
-        plan = plan if item.replay else leave_out(record, item.now, RunState.SKIPPED, "paused")
-        ids = item.tools.ids.take(len(plan.gone), item.now)
-        insert_runs(db, gone_rows(record, plan, item.now, ids), item.now)
+        return _noted(db, record, item)
+    resuming = item.state is JobState.ACTIVE
+    pausing = resume(record, item.now, replay=item.replay) if resuming else pause(record, item.now)
+    plan = pausing.plan
+    ids = item.tools.ids.take(len(plan.gone), item.now)
+    insert_gone(db, gone_rows(record, plan, item.now, ids), item.now)
     changes = {
         "id": record.id,
         "state": item.state,
         "seq": plan.seq,
         "next": None if plan.next_due_at is None else to_us(plan.next_due_at),
         "gone": plan.seq - record.seq,
+        "paused_at": None if pausing.paused_at is None else to_us(pausing.paused_at),
+        "resumed_at": None if pausing.resumed_at is None else to_us(pausing.resumed_at),
         "note": item.note,
         "now": to_us(item.now),
     }
@@ -275,3 +309,11 @@ def _set_state(db: apsw.Connection, item: StateItem) -> JobRecord | WakefulError
     sql(db, "end_if_over", {"id": record.id, "now": to_us(item.now)})
     found = find(db, item.key, item.tools.decoder)
     return found or structs.replace(record, state=JobState.COMPLETED, next_due_at=None, ended_at=item.now)
+
+
+def _noted(db: apsw.Connection, record: JobRecord, item: StateItem) -> JobRecord:
+    """The job that is in that state already; if it is paused for another reason now, that is kept."""
+    if item.state is not JobState.PAUSED or item.note in (None, record.note):
+        return record
+    sql(db, "set_note", {"id": record.id, "note": item.note, "now": to_us(item.now)})
+    return structs.replace(record, note=item.note, updated_at=item.now)

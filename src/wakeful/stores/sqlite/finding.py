@@ -1,16 +1,19 @@
 """Jobs and runs by what is asked of them: queries name only what narrows them, so that an index serves each."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import apsw
 import msgspec
+from msgspec import structs
 
 from wakeful.core.codec import Decoder, to_us
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import JobRecord
 from wakeful.core.ports import JobQuery, Page, RunQuery
 from wakeful.core.run import Run
+from wakeful.stores.sqlite.ledger import Revision, jobs_as_of
 from wakeful.stores.sqlite.records import refresh_calendars
 from wakeful.stores.sqlite.rows import SQL, Row, after_prefix, dumps, readable_or_not, run_of, sql
 
@@ -27,8 +30,24 @@ def find_jobs(db: apsw.Connection, query: JobQuery, decoder: Decoder) -> Page[Jo
     rows = sql(db, "list_jobs", {**values, "limit": query.limit + 1, "offset": query.offset}, paged)
     # One job that can't be understood must not hide the others: it is shown without its "when".
     page = [readable_or_not(decoder, row) for row in rows[: query.limit]]
+    if query.as_of is not None:
+        page = _as_of(db, query.as_of, page, rows, decoder)
     cursor = _job_cursor(rows[query.limit - 1]) if len(rows) > query.limit else None
     return Page(page, cursor, _count(db, "count_jobs", values, where) if query.count else None)
+
+
+def _as_of(
+    db: apsw.Connection, pairs: Sequence[Revision], page: Sequence[JobRecord], rows: Sequence[Row], decoder: Decoder
+) -> list[JobRecord]:
+    """Each job of a page at each of the revisions that are asked for, with what its runs are made of."""
+    records = {record.id: record for record in page}
+    wanted = [pair for pair in dict.fromkeys(pairs) if pair[0] in records]
+    behind = [pair for pair in wanted if pair[1] != records[pair[0]].revision]
+    before = jobs_as_of(db, behind, rows, decoder) if behind else {}
+    return [
+        structs.replace(records[pair[0]], revision=pair[1], job=before.get(pair) or records[pair[0]].job)
+        for pair in wanted
+    ]
 
 
 def job_conditions(query: JobQuery) -> tuple[str, Values]:
@@ -60,6 +79,9 @@ def job_conditions(query: JobQuery) -> tuple[str, Values]:
     if query.job_ids is not None:
         conditions.append("id IN (SELECT value FROM json_each(:job_ids))")
         values["job_ids"] = dumps(query.job_ids)
+    if query.as_of is not None:
+        conditions.append("id IN (SELECT value FROM json_each(:as_of))")
+        values["as_of"] = dumps([job_id for job_id, _ in query.as_of])
     return " AND ".join(conditions), values
 
 
@@ -96,6 +118,9 @@ def _run_conditions(query: RunQuery) -> tuple[str, Values]:
         values["holder"] = query.holder
     if query.held is not None:
         conditions.append("holder IS NOT NULL" if query.held else "holder IS NULL")
+    if query.left_out is not None:
+        conditions.append("(seq IS NOT NULL AND fence = 0) = :left_out")
+        values["left_out"] = query.left_out
     of_jobs, job_values = _jobs_of_runs(query)
     if of_jobs:
         conditions.append(f"EXISTS({SQL['job_of_run'].replace('{where}', ' AND '.join(of_jobs))})")
@@ -115,7 +140,8 @@ def _jobs_of_runs(query: RunQuery) -> tuple[list[str], Values]:
         conditions.append("j.definition ->> '$.target[0]' = :of_kind")
         values["of_kind"] = query.kind
     for place, (name, value) in enumerate(query.options):
-        conditions.append(f"j.definition ->> ('$.target[2].\"' || :option_{place} || '\"') = :value_{place}")
+        path = f"('$.target[2].\"' || :option_{place} || '\"')"
+        conditions.append(f"{SQL['definition_of_run'].strip()} ->> {path} = :value_{place}")
         values |= {f"option_{place}": name, f"value_{place}": value}
     return conditions, values
 

@@ -1,9 +1,9 @@
 """Rows of runs, and what their ends do to their jobs; shared by all work that makes or ends runs."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,11 +13,16 @@ from wakeful.core.codec import Decoder, from_us, to_us
 from wakeful.core.job import Job, JobKey, JobRecord, Overlap
 from wakeful.core.planning import Plan
 from wakeful.core.ports import Entropy, NewRun
-from wakeful.core.run import Cause, RunState, run_number
+from wakeful.core.run import ON_TIME, Cause, Run, RunState, run_number
 from wakeful.stores.sqlite.records import refresh_calendars
-from wakeful.stores.sqlite.rows import SQL, Row, dumps, job_record, last_run_text, readable_or_not, sql
+from wakeful.stores.sqlite.rows import SQL, Row, columns_of, dumps, job_record, last_run_text, readable_or_not, sql
 
+# The id of a job, and one of its revisions.
+Revision = tuple[int, int]
 NEVER_BUSY = 1 << 30
+# What a job that was busy has left is begun at once, unless nobody can: then it was not busy in between. So many such
+# times are told apart.
+BUSY_AGAIN = {"at_once": ON_TIME // timedelta.resolution, "most_busy": 8}
 _COUNTED = frozenset({RunState.SUCCEEDED, RunState.FAILED})
 
 
@@ -77,11 +82,32 @@ def records_of(db: apsw.Connection, ids: Sequence[int], decoder: Decoder) -> lis
     return records
 
 
-def jobs_of(db: apsw.Connection, ids: set[int], decoder: Decoder) -> dict[int, Job]:
-    """The jobs of those ids, ended ones too."""
+def jobs_of(db: apsw.Connection, runs: Sequence[Run], decoder: Decoder) -> dict[UUID, Job]:
+    """The job of each run, an ended one too, with what the run is made of."""
     where = " WHERE id IN (SELECT value FROM json_each(?))"
-    rows: list[Row] = list(db.execute(SQL["job_columns"] + where, (dumps(list(ids)),)))
-    return {row[0]: job_record(decoder, row).job for row in rows}
+    rows: list[Row] = list(db.execute(SQL["job_columns"] + where, (dumps(list({run.job_id for run in runs})),)))
+    records = {row[0]: job_record(decoder, row) for row in rows}
+    behind = {(run.job_id, run.revision) for run in runs if run.revision != records[run.job_id].revision}
+    before = jobs_as_of(db, behind, rows, decoder) if behind else {}
+    return {run.id: before.get((run.job_id, run.revision)) or records[run.job_id].job for run in runs}
+
+
+def jobs_as_of(
+    db: apsw.Connection, pairs: Collection[Revision], rows: Sequence[Row], decoder: Decoder
+) -> dict[Revision, Job]:
+    """What the runs of ids at revisions are made of, where an edit changed it; ``rows`` are those of the jobs."""
+    columns = {row[0]: columns_of(row) for row in rows}
+    found: dict[Revision, Job] = {}
+    for job_id, revision, definition, data, queue, priority, pause_after in sql(
+        db, "revisions_of", {"pairs": dumps(list(pairs))}
+    ):
+        kept = columns[job_id]._replace(
+            definition=definition, data=data, queue=queue, priority=priority, pause_after=pause_after
+        )
+        # One that can't be understood any more is told as it is now.
+        with suppress(Exception):
+            found[job_id, revision] = decoder.job((job_id, revision), kept)
+    return found
 
 
 def gone_rows(record: JobRecord, plan: Plan, now: datetime, ids: Iterator[UUID]) -> list[dict[str, Any]]:
@@ -131,6 +157,13 @@ def insert_runs(db: apsw.Connection, rows: Sequence[dict[str, Any]], now: dateti
     """Writes rows of runs."""
     if rows:
         sql(db, "insert_runs", {"runs": dumps(rows), "now": to_us(now)})
+
+
+def insert_gone(db: apsw.Connection, rows: Sequence[dict[str, Any]], now: datetime) -> None:
+    """Writes rows of instants that became no run; those that go on with the fate of the row before make that longer."""
+    if rows:
+        longer = {(job_id, seq) for job_id, seq in sql(db, "extend_gone", {"runs": dumps(rows)})}
+        insert_runs(db, [row for row in rows if (row["job"], row["seq"]) not in longer], now)
 
 
 def release(db: apsw.Connection, ended: Iterable[Row], now: datetime) -> datetime | None:

@@ -11,10 +11,10 @@ RETURNING id, active, next_due_at <= :now
 -- insert_jobs --
 -- Stores new jobs; a name that is taken is left out.
 INSERT INTO jobs(namespace, owner, name, definition, data, queue, max_running, priority, pause_after, delay_us, next_due_at,
-                 plan_at, created_at, updated_at, active)
+                 plan_at, created_at, updated_at, active, asked)
 SELECT value->>'namespace', value->>'owner', value->>'name', value->>'definition', unhex(value->>'data'), value->>'queue',
        value->>'max_running', value->>'priority', value->>'pause_after', value->>'delay', value->>'next',
-       (value->>'next') + (value->>'delay'), value->>'now', value->>'now', coalesce(value->>'active', 0)
+       (value->>'next') + (value->>'delay'), value->>'now', value->>'now', value->>'active', value->>'active'
   FROM jsonb_each(:items) WHERE true
 ON CONFLICT(namespace, owner, name) WHERE ended_at IS NULL DO NOTHING
 RETURNING id, namespace, owner, name
@@ -36,9 +36,32 @@ UPDATE jobs SET state = 'completed', ended_at = created_at WHERE id IN (SELECT v
 UPDATE jobs SET definition = :definition, data = :data, queue = :queue, max_running = :max_running, priority = :priority,
        pause_after = :pause_after, delay_us = :delay, next_due_at = :next,
        plan_at = CASE WHEN state IN ('active', 'parked') AND active < :max_running THEN :next + :delay END,
+       busy_at = iif(active < max_running AND active >= :max_running, :now, busy_at),
+       free_at = iif(active >= max_running AND active < :max_running, :now, free_at),
        note = iif(state = 'parked', NULL, note), state = iif(state = 'parked', 'active', state),
        revision = revision + 1, updated_at = :now
  WHERE id = :id
+
+-- keep_revision --
+-- Keeps a definition that an edit is about to change, if there are runs of it; the newest is looked at first.
+INSERT INTO revisions(job_id, revision, definition, data, queue, priority, pause_after)
+SELECT id, revision, definition, coalesce(data, (SELECT p.data FROM payloads p WHERE p.job_id = jobs.id)), queue, priority, pause_after
+  FROM jobs
+ WHERE id = :id AND (SELECT 1 FROM runs r
+                      WHERE r.job_id = :id
+                        AND r.revision > coalesce((SELECT max(v.revision) FROM revisions v WHERE v.job_id = :id), 0)
+                      ORDER BY r.id DESC LIMIT 1)
+
+-- trim_revisions --
+-- Forgets the oldest definitions beyond the number that is kept of a job.
+DELETE FROM revisions
+ WHERE job_id = :id AND revision <= (SELECT v.revision FROM revisions v WHERE v.job_id = :id ORDER BY v.revision DESC LIMIT 1 OFFSET :keep)
+
+-- revisions_of --
+-- What the runs of revisions of jobs are made of, where that was kept: it holds up to the edit that changed it.
+SELECT v.job_id, d.value->>1, v.definition, v.data, v.queue, v.priority, v.pause_after FROM jsonb_each(:pairs) d CROSS JOIN revisions v
+ WHERE v.job_id = d.value->>0
+   AND v.revision = (SELECT min(o.revision) FROM revisions o WHERE o.job_id = d.value->>0 AND o.revision >= d.value->>1)
 
 -- stop_runs --
 -- Ends the runs of these jobs that nobody performs now.
@@ -66,13 +89,18 @@ RETURNING id, active, next_due_at <= :now
 -- What a job record is made of.
 SELECT id, namespace, owner, name, revision, state, definition,
        coalesce(data, (SELECT p.data FROM payloads p WHERE p.job_id = jobs.id)), queue, max_running, next_due_at, seq, active,
-       succeeded, failed, not_run, busy_at, free_at, last_run, created_at, ended_at, priority, pause_after, note, updated_at
+       succeeded, failed, not_run, busy_at, free_at, last_run, created_at, ended_at, priority, pause_after, note, updated_at,
+       paused_at, resumed_at, asked, busy_before
   FROM jobs
+
+-- set_note --
+-- Says why a job is paused.
+UPDATE jobs SET note = :note, updated_at = :now WHERE id = :id
 
 -- set_state --
 -- Pauses or resumes.
 UPDATE jobs SET state = :state, note = :note, seq = :seq, next_due_at = :next, not_run = not_run + :gone, updated_at = :now,
-       streak = 0, plan_at = CASE WHEN :state = 'active' AND active < max_running THEN :next + delay_us END
+       paused_at = :paused_at, resumed_at = :resumed_at, streak = 0, plan_at = CASE WHEN :state = 'active' AND active < max_running THEN :next + delay_us END
  WHERE id = :id
 
 -- end_if_over --
@@ -108,7 +136,7 @@ SELECT queue, priority, NULL, (SELECT run_at FROM runs r WHERE r.queue = q.queue
 SELECT id, namespace, owner, name, revision, state, definition,
        coalesce(data, (SELECT p.data FROM payloads p WHERE p.job_id = jobs.id)), queue, max_running, next_due_at, seq, active,
        succeeded, failed, not_run, busy_at, free_at, NULL, created_at, ended_at, priority, pause_after, note,
-       updated_at
+       updated_at, paused_at, resumed_at, asked, busy_before
   FROM jobs WHERE queue = :queue AND priority = :priority AND plan_at > :low AND plan_at <= :high ORDER BY plan_at LIMIT :room
 
 -- ready_runs --
@@ -117,21 +145,35 @@ SELECT id, run_at FROM runs
  WHERE queue = :queue AND priority = :priority AND state = 'waiting' AND run_at > :low AND run_at <= :high ORDER BY run_at LIMIT :room
 
 -- claim_ready --
--- Takes waiting runs, unless somebody else did; a lease may be the job's own timeout.
+-- Takes waiting runs, unless somebody else did. For a holder a run stays what it was made of, whose timeout its lease may be.
 UPDATE runs SET state = 'claimed', claimed_by = :node, fence = fence + 1, attempt = attempt + 1, holder = :holder,
        lease_until = CASE WHEN :by_timeout
-                          THEN coalesce(:now + (SELECT j.definition ->> '$.timeout_us' FROM jobs j WHERE j.id = job_id), :lease)
+                          THEN coalesce(:now + (SELECT coalesce((SELECT v.definition FROM revisions v
+                                                                  WHERE v.job_id = runs.job_id AND v.revision >= runs.revision
+                                                                  ORDER BY v.revision LIMIT 1), j.definition) ->> '$.timeout_us'
+                                                  FROM jobs j WHERE j.id = job_id), :lease)
                           ELSE :lease END,
-       revision = (SELECT j.revision FROM jobs j WHERE j.id = job_id), started_at = coalesce(started_at, :now)
+       revision = iif(:node IS NULL, revision, (SELECT j.revision FROM jobs j WHERE j.id = job_id)), started_at = coalesce(started_at, :now)
  WHERE id IN (SELECT unhex(value) FROM jsonb_each(:ids)) AND state = 'waiting'
 RETURNING {run_columns}
 
 -- move_on --
 -- Moves planned jobs to their next occurrence, each only if it still stands where it was planned from.
+-- Busy again with something left of when it was busy last, it has been busy all the time, unless nobody could run it in between.
 UPDATE jobs SET seq = d.value->>'seq', next_due_at = d.value->>'next', not_run = not_run + (d.value->>'gone'),
        active = active + (d.value->>'made'),
        plan_at = CASE WHEN active + (d.value->>'made') < max_running THEN (d.value->>'next') + delay_us END,
-       busy_at = CASE WHEN active + (d.value->>'made') < max_running THEN busy_at ELSE :now END,
+       busy_at = CASE WHEN active + (d.value->>'made') < max_running THEN busy_at
+                      WHEN (d.value->>'next') + delay_us <= free_at AND busy_at <= free_at AND free_at <= :now
+                           AND (:now - free_at <= :at_once OR json_array_length(busy_before) >= :most_busy) THEN busy_at
+                      ELSE :now END,
+       busy_before = CASE WHEN (d.value->>'next') + delay_us > free_at THEN NULL
+                          WHEN active + (d.value->>'made') >= max_running AND :now - free_at > :at_once AND busy_at <= free_at
+                               AND (busy_before IS NULL OR json_array_length(busy_before) < :most_busy)
+                          THEN json_insert(coalesce(busy_before, '[]'), '$[#]', json_array(busy_at, free_at))
+                          ELSE busy_before END,
+       paused_at = CASE WHEN (d.value->>'next') + delay_us <= resumed_at THEN paused_at END,
+       resumed_at = CASE WHEN (d.value->>'next') + delay_us <= resumed_at THEN resumed_at END,
        state = CASE WHEN d.value->>'next' IS NULL AND active + (d.value->>'made') = 0 THEN 'completed' ELSE state END,
        ended_at = CASE WHEN d.value->>'next' IS NULL AND active + (d.value->>'made') = 0 THEN :now ELSE ended_at END
   FROM jsonb_each(:plans) d
@@ -148,6 +190,16 @@ SELECT unhex(value->>'id'), value->>'job', value->>'seq', value->>'cause', value
        value->>'revision', :now + coalesce(value->>'place', 0), value->>'ended', coalesce(value->>'priority', 0),
        unhex(value->>'retry_of'), value->>'expires'
   FROM jsonb_each(:runs)
+
+-- extend_gone --
+-- Makes rows of instants that became no run longer by those that follow directly, with the same fate; which of the new ones they took in.
+UPDATE runs INDEXED BY runs_seq
+   SET seq = d.value->>'seq', scheduled_to = coalesce(d.value->>'to', d.value->>'for'), instants = runs.instants + (d.value->>'instants'),
+       ended_at = d.value->>'ended'
+  FROM jsonb_each(:runs) d
+ WHERE runs.job_id = d.value->>'job' AND runs.seq = (d.value->>'seq') - (d.value->>'instants') AND runs.state = d.value->>'state'
+   AND runs.reason = d.value->>'reason' AND runs.revision = d.value->>'revision' AND runs.fence = 0 AND runs.ended_at IS NOT NULL
+RETURNING job_id, seq
 
 -- insert_claimed --
 -- Rows of runs that a node made of what was due, and performs at once.
@@ -183,6 +235,24 @@ UPDATE jobs SET next_due_at = d.value->>'next', plan_at = CASE WHEN plan_at IS N
  WHERE jobs.id = d.value->>'id' AND jobs.revision = d.value->>'revision' AND jobs.seq = d.value->>'seq'
    AND jobs.next_due_at = d.value->>'was' AND jobs.ended_at IS NULL
 RETURNING jobs.id
+
+-- known_clock --
+-- When the machine started, as the store last reckoned with it, and when the newest run was made.
+SELECT c.value ->> '$.boot_id', c.value ->> '$.booted_at', (SELECT created_at FROM runs ORDER BY id DESC LIMIT 1)
+  FROM (SELECT 1) LEFT JOIN records c ON c.kind = 'clock' AND c.key = 'machine'
+
+-- shift_runs --
+-- Moves by a step of the clock what runs wait for, and until when they are somebody's; what began after a step forwards has it already.
+UPDATE runs INDEXED BY runs_under_way SET run_at = run_at + :step, lease_until = lease_until + :step
+ WHERE ended_at IS NULL AND (run_at IS NOT NULL OR lease_until IS NOT NULL)
+   AND (:step < 0
+        OR max(coalesce(started_at, created_at), coalesce(errors ->> '$[#-1].at', 0)) NOT BETWEEN :just_now AND :now)
+
+-- shift_busy --
+-- Moves by a step of the clock since when jobs are busy.
+UPDATE jobs SET busy_at = busy_at + :step
+ WHERE id IN (SELECT job_id FROM runs INDEXED BY runs_under_way WHERE ended_at IS NULL)
+   AND active >= max_running AND ended_at IS NULL AND busy_at IS NOT NULL
 
 -- lost_runs --
 -- Of the runs that a node believes to hold, those that are no longer its own.
@@ -230,7 +300,7 @@ UPDATE runs SET state = 'waiting', run_at = :now
 RETURNING job_id
 
 -- release --
--- Counts ended runs on their jobs, and brings those that have room back into the due index, or to their end.
+-- Counts ended runs on their jobs, and brings those that have room back into the due index, or to their end or a pause.
 UPDATE jobs SET active = active - (o.value->>'ended') + (o.value->>'promoted'),
        succeeded = succeeded + (o.value->>'succeeded'), failed = failed + (o.value->>'failed'),
        streak = CASE WHEN (o.value->>'succeeded') > 0 THEN 0 ELSE streak + (o.value->>'failed') END,
@@ -238,6 +308,10 @@ UPDATE jobs SET active = active - (o.value->>'ended') + (o.value->>'promoted'),
        plan_at = CASE WHEN streak + (o.value->>'failed') >= pause_after AND (o.value->>'succeeded') = 0 THEN NULL
                       WHEN state = 'active' AND active - (o.value->>'ended') + (o.value->>'promoted') < max_running
                       THEN next_due_at + delay_us ELSE plan_at END,
+       paused_at = CASE WHEN state <> 'active' OR (o.value->>'succeeded') > 0 OR streak + (o.value->>'failed') < pause_after
+                             OR pause_after IS NULL OR next_due_at + delay_us <= resumed_at THEN paused_at ELSE :now END,
+       resumed_at = CASE WHEN state <> 'active' OR (o.value->>'succeeded') > 0 OR streak + (o.value->>'failed') < pause_after
+                              OR pause_after IS NULL THEN resumed_at END,
        note = CASE WHEN state = 'active' AND next_due_at IS NOT NULL AND streak + (o.value->>'failed') >= pause_after
                         AND (o.value->>'succeeded') = 0
                    THEN 'paused itself after ' || (streak + (o.value->>'failed')) || ' failed runs in a row' ELSE note END,
@@ -252,9 +326,17 @@ RETURNING plan_at
 
 -- occupy --
 -- Counts runs that were added beside the schedule; a job without room leaves the due index.
-UPDATE jobs SET active = active + :added,
+UPDATE jobs SET active = active + :added, asked = asked + :asked,
        plan_at = CASE WHEN active + :added < max_running THEN plan_at END,
-       busy_at = CASE WHEN active + :added < max_running THEN busy_at ELSE :now END
+       busy_at = CASE WHEN active + :added < max_running OR active >= max_running THEN busy_at
+                      WHEN next_due_at + delay_us <= free_at AND busy_at <= free_at AND free_at <= :now
+                           AND (:now - free_at <= :at_once OR json_array_length(busy_before) >= :most_busy) THEN busy_at
+                      ELSE :now END,
+       busy_before = CASE WHEN active + :added >= max_running AND active < max_running AND next_due_at + delay_us <= free_at
+                               AND :now - free_at > :at_once AND busy_at <= free_at
+                               AND (busy_before IS NULL OR json_array_length(busy_before) < :most_busy)
+                          THEN json_insert(coalesce(busy_before, '[]'), '$[#]', json_array(busy_at, free_at))
+                          ELSE busy_before END
  WHERE id = :id
 
 -- renew --
@@ -350,6 +432,11 @@ SELECT {run_columns} FROM runs WHERE {where} ORDER BY id DESC LIMIT :limit OFFSE
 -- How many runs a query names.
 SELECT count(*) FROM runs WHERE {where}
 
+-- definition_of_run --
+-- What a run of a job is made of.
+coalesce((SELECT v.definition FROM revisions v WHERE v.job_id = j.id AND v.revision >= runs.revision ORDER BY v.revision LIMIT 1),
+         j.definition)
+
 -- job_of_run --
 -- The job of a run, if it is such a one.
 SELECT 1 FROM jobs j WHERE j.id = runs.job_id AND {where}
@@ -373,13 +460,22 @@ SELECT count(*) FROM runs WHERE ended_at IS NOT NULL
 DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT :most) RETURNING job_id, CASE cause WHEN 'schedule' THEN instants ELSE 0 END
 
 -- long_histories --
--- Jobs with more runs than are kept of one.
-SELECT job_id FROM runs GROUP BY job_id HAVING count(*) > :keep LIMIT :most
+-- Jobs with more ended runs than are kept of one, or with more rows of what did not run: neither takes the other's room.
+SELECT job_id FROM (SELECT job_id, count(*) all_rows,
+                           (SELECT count(*) FROM runs l WHERE l.job_id = r.job_id AND l.state IN ('skipped', 'missed')) left_out,
+                           (SELECT count(*) FROM runs u WHERE u.job_id = r.job_id AND u.ended_at IS NULL) under_way
+                      FROM runs r GROUP BY job_id HAVING count(*) > :keep)
+ WHERE max(left_out, all_rows - left_out - under_way) > :keep
+ LIMIT :most
 
 -- prune_job --
--- Removes a job's oldest ended runs beyond the number kept of one.
-DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE job_id = :job_id AND ended_at IS NOT NULL
-                               ORDER BY id DESC LIMIT :most OFFSET :keep)
+-- Removes a job's oldest ended runs, and rows of what did not run, beyond the number kept of each.
+DELETE FROM runs WHERE id IN (SELECT id FROM (SELECT id FROM runs WHERE job_id = :job_id AND ended_at IS NOT NULL
+                                                 AND state IN ('skipped', 'missed') ORDER BY id DESC LIMIT :most OFFSET :keep)
+                              UNION ALL
+                              SELECT id FROM (SELECT id FROM runs WHERE job_id = :job_id AND ended_at IS NOT NULL
+                                                 AND state NOT IN ('skipped', 'missed') ORDER BY id DESC LIMIT :most OFFSET :keep)
+                              LIMIT :most)
 RETURNING job_id, CASE cause WHEN 'schedule' THEN instants ELSE 0 END
 
 -- never_run --
@@ -394,6 +490,11 @@ DELETE FROM jobs WHERE id IN (SELECT value FROM jsonb_each(:ids)) AND ended_at I
 -- prune_payloads --
 -- Removes the data of jobs that are gone.
 DELETE FROM payloads WHERE job_id IN (SELECT value FROM jsonb_each(:ids)) AND NOT EXISTS(SELECT 1 FROM jobs WHERE id = job_id)
+
+-- prune_revisions --
+-- Removes definitions of before an edit that are older than all runs of their jobs.
+DELETE FROM revisions WHERE job_id IN (SELECT value FROM jsonb_each(:ids))
+   AND NOT EXISTS(SELECT 1 FROM runs r WHERE r.job_id = revisions.job_id AND r.revision <= revisions.revision)
 
 -- count_pruned --
 -- Counts, on their jobs, instants whose rows are gone.

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from importlib.resources import files
 from typing import Any, cast
 from uuid import UUID
@@ -83,7 +84,7 @@ def job_record(decoder: Decoder, row: Row) -> JobRecord:
     Raises:
         Exception: whatever the definition's decoding raises; the caller parks the job.
     """
-    return _record(row, decoder.job(row[0], _columns(row)))
+    return _record(row, decoder.job(row[0], columns_of(row)))
 
 
 def readable_or_not(decoder: Decoder, row: Row) -> JobRecord:
@@ -91,7 +92,7 @@ def readable_or_not(decoder: Decoder, row: Row) -> JobRecord:
     try:
         return job_record(decoder, row)
     except Exception:
-        columns, created_at = _columns(row), from_us(row[19])
+        columns, created_at = columns_of(row), from_us(row[19])
         with suppress(Exception):
             return _record(row, decoder.job_without_schedule(columns, created_at))
         schedule = Schedule(None, created_at, None, None, None, ScheduleText(), "crontab")
@@ -99,7 +100,8 @@ def readable_or_not(decoder: Decoder, row: Row) -> JobRecord:
         return _record(row, Job(key, schedule, TargetSpec("unknown", ""), columns.queue, priority=columns.priority))
 
 
-def _columns(row: Row) -> Columns:
+def columns_of(row: Row) -> Columns:
+    """What of a row of ``job_columns`` a job is made of."""
     return Columns(row[6], row[1], row[2], row[3], row[8], row[21], row[22], row[7])
 
 
@@ -122,7 +124,15 @@ def _record(row: Row, job: Job) -> JobRecord:
         ended_at=_instant(row[20]),
         note=row[23],
         updated_at=from_us(row[24]),
+        paused_at=_instant(row[25]),
+        resumed_at=_instant(row[26]),
+        asked=row[27],
+        busy_before=() if row[28] is None else _busy_before(row[28]),
     )
+
+
+def _busy_before(text: str) -> tuple[tuple[datetime, datetime], ...]:
+    return tuple((from_us(busy_at), from_us(free_at)) for busy_at, free_at in msgspec.json.decode(text))
 
 
 def run_of(row: Row) -> Run:

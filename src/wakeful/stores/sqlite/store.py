@@ -25,15 +25,15 @@ from wakeful.core.ports import (
     Page,
     Put,
     Retention,
-    Retime,
     Room,
     RunQuery,
     Settled,
     StateChange,
 )
+from wakeful.core.retiming import Reading, Retime
 from wakeful.core.run import Run
 from wakeful.core.settlement import Settlement
-from wakeful.stores.sqlite import claims, definitions, ledger, settling, upkeep
+from wakeful.stores.sqlite import claims, definitions, ledger, reckoning, settling, upkeep
 from wakeful.stores.sqlite.finding import find_jobs, find_runs
 from wakeful.stores.sqlite.opening import connect, open_database, pragma
 from wakeful.stores.sqlite.records import SqliteRecords
@@ -86,16 +86,16 @@ class SqliteStore:
         except apsw.Error as error:
             raise explained(error) from error
 
-    async def put_job(self, job: Job, how: Put, now: datetime) -> JobRecord:
+    async def put_job(self, job: Job, how: Put, now: datetime, revision: int | None = None) -> JobRecord:
         """Stores a definition."""
-        item = definitions.PutItem.of(job, how, now, self._tools)
+        item = definitions.PutItem.of(job, how, now, self._tools, revision=revision)
         if how is Put.EDIT:
             return await self._write(definitions.edit_jobs, item)  # type: ignore[no-any-return]
         return await self._write(definitions.put_jobs, item)  # type: ignore[no-any-return]
 
     async def put_run(self, job: Job, run: NewRun, now: datetime) -> JobRecord:
         """Stores a new job with the one run that it has."""
-        item = definitions.PutItem.of(job, Put.CREATE, now, self._tools, run)
+        item = definitions.PutItem.of(job, Put.CREATE, now, self._tools, run=run)
         return await self._write(definitions.put_with_runs, item)  # type: ignore[no-any-return]
 
     async def get_job(self, key: JobKey) -> JobRecord | None:
@@ -128,9 +128,9 @@ class SqliteStore:
         """Gives a run another priority among those that wait."""
         return await self._write(upkeep.prioritise, (run, priority))  # type: ignore[no-any-return]
 
-    async def retime(self, moves: Sequence[Retime]) -> int:
-        """Moves the next instants of jobs."""
-        return await self._write(upkeep.retime, moves)  # type: ignore[no-any-return]
+    async def retime(self, moves: Sequence[Retime], reading: Reading | None = None) -> int:
+        """Moves the next instants of jobs, and what runs wait for."""
+        return await self._write(reckoning.retime, (moves, reading))  # type: ignore[no-any-return]
 
     async def get_run(self, run: UUID) -> Run | None:
         """The run of that id."""

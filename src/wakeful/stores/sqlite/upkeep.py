@@ -13,10 +13,12 @@ import msgspec
 from wakeful.core.codec import Decoder, to_us
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import JobKey, JobRecord
-from wakeful.core.ports import Heartbeat, NewRun, Node, NodeId, Retention, Retime
+from wakeful.core.ports import Heartbeat, NewRun, Node, NodeId, Retention
+from wakeful.core.retiming import Reading
 from wakeful.core.run import Failed
 from wakeful.core.settlement import settle
-from wakeful.stores.sqlite.ledger import bound, find, insert_runs, jobs_of, new_row
+from wakeful.stores.sqlite.ledger import BUSY_AGAIN, bound, find, insert_runs, jobs_of, new_row
+from wakeful.stores.sqlite.reckoning import step_since
 from wakeful.stores.sqlite.rows import Row, dumps, run_of, sql
 from wakeful.stores.sqlite.settling import SettleItem, end_runs, settle_runs
 
@@ -93,6 +95,14 @@ def _beat(db: apsw.Connection, item: BeatItem) -> Heartbeat:
     alive = bool(sql(db, "renew", times))
     sql(db, "bury", times)
     sql(db, "forget_nodes", times)
+    peers = tuple(
+        Node(peer, label, tuple(msgspec.json.decode(queues)), node.boot)
+        for peer, label, queues in sql(db, "peers", times)
+    )
+    step = step_since(db, Reading(item.now, node.boot.boot_id, node.boot.elapsed))
+    if step:
+        # By such a clock, what has some time left would look as if it had none.
+        return Heartbeat(alive, 0, peers, step=step)
     reclaimed = _take_back(db, sql(db, "runs_of_the_dead", times), item.now)
     lost: tuple[UUID, ...] = ()
     if node.holding is not None:
@@ -103,18 +113,14 @@ def _beat(db: apsw.Connection, item: BeatItem) -> Heartbeat:
     expired = sql(db, "runs_expired", {"now": now})
     if expired:
         _cancel(db, CancelItem([UUID(bytes=run) for (run,) in expired], "expired", item.now))
-    peers = tuple(
-        Node(peer, label, tuple(msgspec.json.decode(queues)), node.boot)
-        for peer, label, queues in sql(db, "peers", times)
-    )
     return Heartbeat(alive, reclaimed, peers, lost)
 
 
 def _fail_unanswered(db: apsw.Connection, item: BeatItem) -> None:
     """A run whose answer did not come in time has used its attempt."""
     runs = [run_of(row) for row in sql(db, "runs_unanswered", {"now": to_us(item.now)})]
-    jobs = jobs_of(db, {run.job_id for run in runs}, item.decoder)
-    failed = [settle(run, Failed("no answer in time"), jobs[run.job_id].retry, item.now) for run in runs]
+    jobs = jobs_of(db, runs, item.decoder)
+    failed = [settle(run, Failed("no answer in time"), jobs[run.id].retry, item.now) for run in runs]
     if failed:
         settle_runs(db, [SettleItem(failed, item.now)])
 
@@ -156,7 +162,8 @@ def _add(db: apsw.Connection, item: AddItem) -> Sequence[UUID] | WakefulError:
         {**new_row(run, record, item.now, ready=place < room), "place": place} for place, run in enumerate(item.runs)
     ]
     insert_runs(db, rows, item.now)
-    sql(db, "occupy", {"id": record.id, "added": min(room, len(rows)), "now": to_us(item.now)})
+    added = {"added": min(room, len(rows)), "asked": len(rows)}
+    sql(db, "occupy", {"id": record.id, **added, **BUSY_AGAIN, "now": to_us(item.now)})
     return [run.id for run in item.runs]
 
 
@@ -177,21 +184,6 @@ def _cancel(db: apsw.Connection, item: CancelItem) -> Sequence[UUID]:
 def prioritise(db: apsw.Connection, items: Sequence[tuple[UUID, int]]) -> Sequence[bool]:
     """Gives runs other priorities; whether they were there and had not ended."""
     return [bool(sql(db, "prioritise", {"id": run.bytes, "priority": priority})) for run, priority in items]
-
-
-def retime(db: apsw.Connection, items: Sequence[Sequence[Retime]]) -> Sequence[int]:
-    """Moves the next instants of jobs that still stand where they were read; how many."""
-    return [len(sql(db, "retime", {"moves": dumps([_move(move) for move in moves])})) for moves in items]
-
-
-def _move(move: Retime) -> dict[str, int | None]:
-    return {
-        "id": move.job_id,
-        "revision": move.revision,
-        "seq": move.seq,
-        "was": to_us(move.was),
-        "next": None if move.next_due_at is None else to_us(move.next_due_at),
-    }
 
 
 def audit(db: apsw.Connection) -> list[str]:
@@ -232,4 +224,5 @@ def _prune(db: apsw.Connection, item: PruneItem) -> int:
     if ids:
         sql(db, "prune_jobs", {"ids": dumps(list(ids))})
         sql(db, "prune_payloads", {"ids": dumps(list(ids))})
+        sql(db, "prune_revisions", {"ids": dumps(list(ids))})
     return len(gone)
