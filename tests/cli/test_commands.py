@@ -228,6 +228,8 @@ def test_runs_are_listed_newest_first_with_their_errors(wakeful: Command, fill: 
     (good,) = wakeful("job", "runs", "good", "--json").json
     assert (good["state"], good["attempts"], good["errors"]) == ("succeeded", 1, [])
     assert good["scheduled_for"] == "2026-03-02T12:00:00Z"
+    assert good["lateness_s"] >= 0
+    assert good["duration_s"] >= 0
     (bad,) = wakeful("job", "runs", "bad", "--json").json
     assert [error["error"] for error in bad["errors"]] == ["HTTP 500: out of cheese"]
     assert "out of cheese" in wakeful("job", "runs", "bad").out

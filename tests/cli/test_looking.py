@@ -79,6 +79,24 @@ def test_a_simulation_has_a_time_and_may_be_of_some_jobs(wakeful: Command, fill:
     assert [job["name"] for job in wakeful("simulate", "--json", "--namespace=other").json["jobs"]] == ["daily"]
 
 
+def test_a_simulation_ends_with_the_repeats_and_says_where_it_was_cut_off(wakeful: Command) -> None:
+    wakeful("job", "put", "b", "R3/PT1M", "--app-id=x")
+    wakeful("job", "put", "c", "@every 1m", "--repeats=2", "--app-id=x")
+    wakeful("job", "put", "e", "@every 1ms", "--app-id=x")
+
+    found = wakeful("simulate", "--for=7d", "--json").json
+    counted = {job["name"]: (job["instants"], job["last"], job["cut_off"]) for job in found["jobs"]}
+    assert counted == {
+        "b": (3, "2026-03-02T13:03:00Z", False),
+        "c": (2, "2026-03-02T13:02:00Z", False),
+        "e": (1_000_000, None, True),
+    }
+    page = wakeful("simulate", "--for=7d").out
+    assert "over 1000000" in page
+    assert "Counting ended after 1000000 instants of e" in page
+    assert "Counting ended" not in wakeful("simulate", "--for=1m").out
+
+
 def test_a_simulation_of_nothing_says_so(wakeful: Command) -> None:
     assert wakeful("simulate").out == "No jobs.\n"
 

@@ -100,6 +100,13 @@ def test_what_may_surprise_is_a_warning(wakeful: Command, schedule: str, word: s
     assert isinstance(json.json, list)
 
 
+def test_an_instant_that_has_passed_is_due_at_once_and_not_never(wakeful: Command) -> None:
+    result = wakeful("next", "2020-12-01T10:00:00Z")
+    assert "Due at once." in result.out
+    assert "Never due" not in result.out
+    assert "warning: 2020-12-01 10:00:00 UTC has passed: it is due at once" in result.out
+
+
 def test_a_schedule_without_surprises_has_no_warning(wakeful: Command) -> None:
     result = wakeful("next", "0 9 * * 1-5", "--json")
     assert (result.code, result.err) == (0, "")
@@ -116,7 +123,7 @@ def test_a_schedule_without_surprises_has_no_warning(wakeful: Command) -> None:
         (["@daily", "--from=tomorrow"], "--from 'tomorrow'"),
         (["@daily", "--from=2026-03-07"], "2030-01-31T09:00:00Z"),
         (["@daily", "--from=2026-03-07T00:00:00"], "offset"),
-        (["@daily", "--from=2026-02-30T00:00:00Z"], "no such date"),
+        (["@daily", "--from=2026-02-30T00:00:00Z"], "February 2026 ends with day 28"),
         (["@daily", "--from=0001-01-01T00:00:00+23:00"], "no such date"),
         (["@daily", "--from=9999-01-01T00:00:00Z"], "1970 to 2200"),
         (["x" * 5000], "long"),

@@ -63,7 +63,7 @@ def test_a_run_beside_the_schedule_leaves_it_alone(wakeful: Command, fill: Fill)
 
 def test_a_backfill_is_tried_dry_first_and_then_made(wakeful: Command, fill: Fill) -> None:
     fill(a_job("tick", "0 */10 * * * *"))
-    span = ["--from=2026-03-02T12:00:00Z", "--to=2026-03-02T12:30:00Z"]
+    span = ["--from=2026-03-02T12:00:01Z", "--to=2026-03-02T12:30:00Z"]
     wanted = [f"2026-03-02T12:{minute}:00Z" for minute in (10, 20, 30)]
 
     dry = wakeful("job", "backfill", "tick", *span, "--dry-run")
@@ -75,6 +75,23 @@ def test_a_backfill_is_tried_dry_first_and_then_made(wakeful: Command, fill: Fil
     backfilled = [run for run in runs(wakeful) if run["cause"] == "backfill"]
     assert sorted(run["id"] for run in backfilled) == sorted(made)
     assert sorted(run["scheduled_for"] for run in backfilled) == wanted
+
+
+def test_a_backfill_reaches_back_before_the_definition(wakeful: Command, fill: Fill) -> None:
+    fill(a_job("tick", "0 0 9 * * *"), a_job("every", "@every 10m"))
+    span = ["--from=2026-02-01T00:00:00Z", "--to=2026-02-02T23:00:00Z"]
+
+    dry = wakeful("job", "backfill", "tick", *span, "--dry-run")
+    assert dry.out.splitlines() == ["2026-02-01T09:00:00Z", "2026-02-02T09:00:00Z", "2 runs would be made"]
+    assert dry.err == ""
+    assert len(wakeful("job", "backfill", "tick", *span, "--json").json["runs"]) == 2
+
+    refused = wakeful("job", "backfill", "every", *span, "--dry-run")
+    assert (refused.code, refused.out) == (2, "")
+    assert "the schedule begins at 2026-03-02T12:10:00Z" in refused.err
+    some = wakeful("job", "backfill", "every", span[0], "--to=2026-03-02T12:20:00Z", "--dry-run", "--json")
+    assert some.json == {"instants": ["2026-03-02T12:10:00Z", "2026-03-02T12:20:00Z"]}
+    assert "the schedule begins at 2026-03-02T12:10:00Z" in some.err
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from wakeful.core.duration import parse_go_duration
+from wakeful.core.duration import parse_duration
 from wakeful.core.errors import ErrorCode, WakefulError
+from wakeful.core.moments import remedy_of
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
-_DAYS = re.compile(r"(?:([0-9]{1,5})w)?(?:([0-9]{1,5})d)?(.*)", re.DOTALL)
 _FIRST_YEAR, _LAST_YEAR = 1970, 2200
 _LONGEST = timedelta(days=36_525)
 _SHOWN = 100
@@ -28,26 +28,22 @@ def instant(flag: str, given: str) -> datetime:
     try:
         at = datetime.fromisoformat(given.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise wrong(flag, given, "there is no such date and time") from None
+        raise wrong(flag, given, f"there is no such date and time: {remedy_of(given)}") from None
     if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
         raise wrong(flag, given, f"it lies outside the years {_FIRST_YEAR} to {_LAST_YEAR}")
     return at
 
 
 def duration(flag: str, given: str, *, least: timedelta = timedelta(0), most: timedelta = _LONGEST) -> timedelta:
-    """A duration as in Go, before which weeks and days may stand: ``90s``, ``1h30m``, ``7d``.
+    """A duration: ``90s``, ``1h30m``, ``7d``.
 
     Raises:
         WakefulError: ``INVALID_JOB``.
     """
-    match = _DAYS.fullmatch(given)
-    weeks, days, rest = match.groups() if match else (None, None, given)
-    length = timedelta(weeks=int(weeks or 0), days=int(days or 0))
     try:
-        if rest or not length:
-            length += parse_go_duration(rest)
-    except WakefulError:
-        raise wrong(flag, given, "a duration is written 90s, 1h30m or 7d") from None
+        length = parse_duration(given)
+    except WakefulError as error:
+        raise wrong(flag, given, error.message) from None
     if not least <= length <= most:
         raise wrong(flag, given, f"a duration from {_plain(least)} to {_plain(most)} is needed")
     return length

@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from wakeful.core.describe import describe
+from wakeful.core.outlook import MOST_FORECAST
 from wakeful.core.ports import JobQuery
 from wakeful.core.preview import preview
 from wakeful.core.schedule import Schedule, ScheduleText, parse_schedule
@@ -51,10 +52,10 @@ def warn(warnings: Sequence[str], *, aside: bool = False) -> None:
         print(text.printable(f"warning: {warning}"), file=sys.stderr if aside else sys.stdout)
 
 
-def instant_table(instants: Sequence[datetime], schedule: Schedule, now: datetime) -> str:
-    """One line an instant: on the zone's clocks, in UTC, and how far away."""
+def instant_table(instants: Sequence[datetime], schedule: Schedule, now: datetime, empty: str = "Never due.") -> str:
+    """One line an instant: on the zone's clocks, in UTC, and how far away; ``empty`` if there is none."""
     rows = [(text.on_clocks(at, schedule.zone), str(text.rfc3339(at)), text.distance(at, now)) for at in instants]
-    return text.table(("ON THE CLOCK", "UTC", "FROM NOW"), rows, "Never due.")
+    return text.table(("ON THE CLOCK", "UTC", "FROM NOW"), rows, empty)
 
 
 def _add_next(app: App, doors: Doors) -> None:
@@ -82,7 +83,9 @@ def _add_next(app: App, doors: Doors) -> None:
                 print(text.as_json([text.rfc3339(at) for at in coming.instants]))
             else:
                 print(text.printable(describe(understood)))
-                print(instant_table(coming.instants, understood, now))
+                # A single instant that is not to come has passed.
+                empty = "Due at once." if understood.recurrence is None else "Never due."
+                print(instant_table(coming.instants, understood, now, empty))
             warn(coming.warnings, aside=json)
             return OK
 
@@ -142,6 +145,7 @@ def _fields(found: Simulation) -> dict[str, object]:
             "instants": one.instants,
             "first": text.rfc3339(one.first),
             "last": text.rfc3339(one.last),
+            "cut_off": one.cut,
         }
         for one in found.jobs
     ]
@@ -151,11 +155,19 @@ def _fields(found: Simulation) -> dict[str, object]:
 
 def _page(found: Simulation) -> str:
     jobs = [
-        (one.key.name, one.key.owner, one.key.namespace, str(one.instants), text.short(one.first), text.short(one.last))
+        (
+            *(one.key.name, one.key.owner, one.key.namespace),
+            f"over {one.instants}" if one.cut else str(one.instants),
+            *(text.short(one.first), text.short(one.last)),
+        )
         for one in found.jobs
     ]
-    page = text.table(("NAME", "OWNER", "NAMESPACE", "INSTANTS", "FIRST", "LAST"), jobs, "No jobs.")
-    if not found.busiest:
-        return page
-    minutes = [(f"{minute:%Y-%m-%d %H:%M}Z", str(count)) for minute, count in found.busiest]
-    return f"{page}\n\n{text.table(('FULLEST MINUTES', 'INSTANTS'), minutes, '')}"
+    parts = [text.table(("NAME", "OWNER", "NAMESPACE", "INSTANTS", "FIRST", "LAST"), jobs, "No jobs.")]
+    if found.busiest:
+        minutes = [(f"{minute:%Y-%m-%d %H:%M}Z", str(count)) for minute, count in found.busiest]
+        parts.append(text.table(("FULLEST MINUTES", "INSTANTS"), minutes, ""))
+    cut = [one.key.name for one in found.jobs if one.cut]
+    if cut:
+        names = text.cell(", ".join(cut))
+        parts.append(f"Counting ended after {MOST_FORECAST} instants of {names}: what follows is in no number above.")
+    return "\n\n".join(parts)

@@ -7,7 +7,7 @@ from cyclopts.validators import Number
 
 from wakeful.core.ports import JobQuery, RunQuery
 from wakeful.faces.cli import given, putting, text, views
-from wakeful.faces.cli.calls import WHERE, WHICH, Where, Which, answer, call, one, owner_of
+from wakeful.faces.cli.calls import OK, WHERE, WHICH, Where, Which, answer, call, complain, one, owner_of
 from wakeful.faces.cli.doors import Doors
 from wakeful.scheduler import MOST_BACKFILLED, Scheduler
 
@@ -155,13 +155,20 @@ def _add_asking(job: App, doors: Doors) -> None:
         dry_run: Annotated[bool, Parameter(help="Only print the instants that would be run.")] = False,
         which: Which = WHICH,
     ) -> int:
-        """Make the runs that the schedule had in a past time, oldest first, whatever became of them then."""
+        """Make the runs that the schedule had in a past time, oldest first, whatever became of them then.
+
+        A crontab line has all of the past, also that before the job was defined; days that a calendar excludes are left
+        out.
+        """
 
         async def filled(scheduler: Scheduler) -> int:
             begin, end = given.instant("--from", since), given.instant("--to", through)
             if end < begin:
                 raise given.wrong("--to", through, "it lies before --from")
-            key = (await one(scheduler, which, name)).job.key
+            job = (await one(scheduler, which, name)).job
+            key, begins_at = job.key, job.schedule.begins_at
+            if begins_at is not None and begin < begins_at <= end:
+                complain(f"the schedule begins at {text.rfc3339(begins_at)}: there is nothing to run before that", OK)
             if dry_run:
                 plan = [text.rfc3339(at) for at in await scheduler.backfill_plan(key, begin, end, limit=limit)]
                 said = "\n".join([*map(str, plan), f"{len(plan)} runs would be made"])

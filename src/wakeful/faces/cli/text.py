@@ -46,6 +46,11 @@ def rfc3339(instant: datetime | None) -> str | None:
     return None if instant is None else instant.isoformat().replace("+00:00", "Z")
 
 
+def length(time: timedelta | None) -> str:
+    """A length of time in seconds."""
+    return "-" if time is None else f"{time.total_seconds():.1f} s"
+
+
 def on_clocks(instant: datetime, zone: tzinfo) -> str:
     """What clocks in the zone show at an instant."""
     return instant.astimezone(zone).strftime("%a %Y-%m-%d %H:%M:%S %Z")

@@ -6,7 +6,7 @@ from typing import Any
 
 from wakeful.core.job import JobKey, JobRecord, RetryPolicy
 from wakeful.core.run import Cause, Run
-from wakeful.faces.cli.text import cell, rfc3339, short, table
+from wakeful.faces.cli.text import cell, length, rfc3339, short, table
 
 
 def key_fields(key: JobKey) -> dict[str, str]:
@@ -95,6 +95,8 @@ def run_fields(run: Run) -> dict[str, Any]:
         "errors": [{**error, "at": rfc3339(error["at"])} for error in run.errors],
         "started_at": rfc3339(run.started_at),
         "ended_at": rfc3339(run.ended_at),
+        "lateness_s": _seconds(run.lateness),
+        "duration_s": _seconds(run.duration),
     }
 
 
@@ -123,13 +125,17 @@ def run_table(runs: Sequence[Run]) -> str:
             f"{run.state} ×{run.instants}" if run.instants > 1 else run.state,
             str(run.attempt),
             short(run.ended_at),
+            length(run.lateness),
+            length(run.duration),
             str(run.id),
             ", ".join(part for part in ("" if run.cause is Cause.SCHEDULE else run.cause, run.reason) if part),
             run.errors[-1]["error"] if run.errors else "",
         )
         for run in runs
     ]
-    return table(("SCHEDULED FOR", "STATE", "ATTEMPTS", "ENDED", "RUN", "WHY", "LAST ERROR"), rows, "No runs.")
+    return table(
+        ("SCHEDULED FOR", "STATE", "ATTEMPTS", "ENDED", "LATE", "TOOK", "RUN", "WHY", "LAST ERROR"), rows, "No runs."
+    )
 
 
 def job_page(record: JobRecord) -> str:
