@@ -1,4 +1,4 @@
-"""``uvicorn ains.api:app --port 8000``, and what the AITP document types at it, as it stands but for the port."""
+"""``uvicorn ains.api:app --port 8000``, and what the AITP document types at it, but for the port. Its path is S2.76."""
 
 import json
 import os
@@ -82,7 +82,7 @@ def executions(node: AitpNode, schedule_id: str) -> list[dict[str, Any]]:
     return list(node.ask("GET", f"/aitp/tasks/schedule/{schedule_id}/executions")["executions"])
 
 
-def test_the_documents_curl_lines_work_as_they_stand(node: AitpNode) -> None:
+def test_s2_72_s2_75_the_documents_curl_lines_work_as_they_stand(node: AitpNode) -> None:
     made = typed(node, CREATE)
     assert {"schedule_id", "status", "cron_expression", "next_run_at", "description", "created_at"} <= made.keys()
     assert (made["status"], made["cron_expression"], made["description"]) == ("ACTIVE", "0 9 * * *", "Daily report")
@@ -100,7 +100,7 @@ def test_the_documents_curl_lines_work_as_they_stand(node: AitpNode) -> None:
     assert typed(node, EXECUTIONS, "sched-abc124") == {"detail": "Schedule not found"}
 
 
-def test_what_is_due_becomes_a_task_an_agent_does_it_and_the_history_says_so(node: AitpNode) -> None:
+def test_s2_77_what_is_due_becomes_a_task_an_agent_does_it_and_the_history_says_so(node: AitpNode) -> None:
     schedule_id = every_second(node)
     eventually(lambda: executions(node, schedule_id), "the first execution")
     claimed = node.ask(
@@ -124,7 +124,7 @@ def test_what_is_due_becomes_a_task_an_agent_does_it_and_the_history_says_so(nod
     assert node.ask("DELETE", f"/aitp/tasks/schedule/{schedule_id}")["status"] == "DELETED"
 
 
-def test_schedules_outlive_the_process_and_go_on_where_they_were(own: Aitp) -> None:
+def test_s2_77_schedules_outlive_the_process_and_go_on_where_they_were(own: Aitp) -> None:
     node = own.node()
     schedule_id = every_second(node)
     eventually(lambda: executions(node, schedule_id), "the first execution")
@@ -152,7 +152,7 @@ def test_two_workers_on_one_file_execute_each_instant_once(own: Aitp) -> None:
     assert node.end() in (0, -signal.SIGTERM)
 
 
-def test_with_reload_it_is_a_node_as_well(own: Aitp) -> None:
+def test_s2_74_with_reload_it_is_a_node_as_well(own: Aitp) -> None:
     source = own.home / "source.py"
     source.write_text("")
     node = own.node("--reload", "--reload-dir", str(own.home))

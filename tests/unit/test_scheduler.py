@@ -1,4 +1,4 @@
-"""``ains.scheduler``: the class and the coroutine that the AITP document names, on a real file."""
+"""``ains.scheduler``: the class and the coroutine that the AITP document names, on a real file; at its path (S2.76)."""
 
 import asyncio
 import threading
@@ -30,7 +30,7 @@ def scheduler(path: Path) -> TaskScheduler:
     return TaskScheduler(path)
 
 
-def test_a_schedule_is_made_of_a_mapping_of_fields_or_by_place(scheduler: TaskScheduler) -> None:
+def test_s2_71_a_schedule_is_made_of_a_mapping_of_fields_or_by_place(scheduler: TaskScheduler) -> None:
     made = [
         scheduler.create_schedule(DAILY),
         scheduler.create_schedule(**DAILY, priority=7, timezone="America/New_York"),
@@ -69,7 +69,7 @@ def test_what_can_not_be_is_a_value_error_that_names_the_field(
         scheduler.create_schedule({**DAILY, **wrong})
 
 
-def test_pause_and_resume_say_whether_there_is_such_a_schedule(scheduler: TaskScheduler) -> None:
+def test_s2_71_pause_and_resume_say_whether_there_is_such_a_schedule(scheduler: TaskScheduler) -> None:
     made = scheduler.create_schedule(DAILY)
     assert scheduler.pause_schedule(made.schedule_id) is True
     assert scheduler.resume_schedule(made.schedule_id) is True
@@ -77,7 +77,7 @@ def test_pause_and_resume_say_whether_there_is_such_a_schedule(scheduler: TaskSc
     assert scheduler.resume_schedule(made.schedule_id[:-1] + "0" * 3) is False
 
 
-def test_what_is_due_is_found_and_what_is_paused_or_still_to_come_is_not(scheduler: TaskScheduler) -> None:
+def test_s2_71_what_is_due_is_found_and_what_is_paused_or_still_to_come_is_not(scheduler: TaskScheduler) -> None:
     scheduler.create_schedule(DAILY)
     every_second = {**DAILY, "cron_expression": "* * * * * *"}
     due, paused = scheduler.create_schedule(every_second), scheduler.create_schedule(every_second)
@@ -87,7 +87,7 @@ def test_what_is_due_is_found_and_what_is_paused_or_still_to_come_is_not(schedul
     assert found[0].next_run_at <= datetime.now(UTC)
 
 
-def test_executing_makes_a_pending_task_and_moves_no_instant(
+def test_s2_71_executing_makes_a_pending_task_and_moves_no_instant(
     scheduler: TaskScheduler, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = scheduler.create_schedule(DAILY)
@@ -122,7 +122,7 @@ def test_a_session_is_taken_with_a_warning_and_the_schedule_is_in_wakefuls_store
 
 
 @pytest.mark.slow
-def test_the_worker_executes_what_is_due_until_it_is_cancelled(scheduler: TaskScheduler, path: Path) -> None:
+def test_s2_71_the_worker_executes_what_is_due_until_it_is_cancelled(scheduler: TaskScheduler, path: Path) -> None:
     made = scheduler.create_schedule({**DAILY, "cron_expression": "* * * * * *"})
 
     made_tasks = "SELECT count(*) FROM runs WHERE queue LIKE 'agent/%'"

@@ -79,7 +79,9 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class GivenBack:
-    """Somebody else shall do it; it costs no attempt."""
+    """Somebody else shall do it; it costs no attempt. ``reason`` is for the log here."""
+
+    reason: str = ""
 
 
 Outcome = Completed | Failed | GivenBack

@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from wakeful.agent.api import Api, Completed, Failed, Outcome, Rejected, Task
+from wakeful.agent.api import Api, Completed, Failed, GivenBack, Outcome, Rejected, Task
 from wakeful.agent.http import HttpClient
 from wakeful.agent.running import DEFAULT_URL, TOKEN_VARIABLE, checked, new_agent_id, stop_on_signals
 from wakeful.agent.worker import Terms, Worker
 
 Function = Callable[..., Any]
 F = TypeVar("F", bound=Function)
+_MOST_REMEMBERED = 1_000
 
 
 class Agent:
@@ -48,6 +49,8 @@ class Agent:
         self._limit, self._lease_s, self._grace_s = limit, lease_s, grace_s
         self._temporary = agent_id is None
         self._worker: Worker | None = None
+        # Tasks that came here although there is no function for them.
+        self._strange: set[str] = set()
 
     def task(self, capability: str) -> Callable[[F], F]:
         """Lets a function do the tasks of a capability.
@@ -101,7 +104,9 @@ class Agent:
         await self.serve()
 
     async def _perform(self, task: Task) -> Outcome:
-        function = self._functions[task.capability_required]
+        function = self._functions.get(task.capability_required)
+        if function is None:
+            return self._not_for_us(task)
         try:
             arguments = (task.input, task) if _takes_two(function) else (task.input,)
             if inspect.iscoroutinefunction(function):
@@ -111,9 +116,21 @@ class Agent:
             return Completed(msgspec.json.encode(result))
         except Rejected as error:
             return Failed(str(error) or "rejected", retryable=False)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            # An exit would end the agent, and cost whatever else it is at an attempt.
             logging.getLogger("wakeful.agent").exception("%s: %s failed", task.task_id, task.capability_required)
             return Failed(f"{type(error).__name__}: {error}")
+
+    def _not_for_us(self, task: Task) -> Outcome:
+        """Another agent may do it; once it has come back here, its client's policy says when it is tried again."""
+        reason = f"this agent has no function for {task.capability_required!r}, only for "
+        reason += ", ".join(map(repr, self._functions))
+        if task.task_id in self._strange:
+            return Failed(reason)
+        if len(self._strange) >= _MOST_REMEMBERED:
+            self._strange.clear()
+        self._strange.add(task.task_id)
+        return GivenBack(reason)
 
 
 def _takes_two(function: Function) -> bool:

@@ -141,7 +141,14 @@ class Worker:
             log.warning("%s was lost: %s", task.task_id, keeping.result())
             return
         keeping.cancel()
-        await self._report(task, _outcome_of(work))
+        await self._report(task, self._outcome_of(work))
+
+    def _outcome_of(self, work: "asyncio.Future[Outcome]") -> Outcome:
+        if work.cancelled():
+            # Work that cancels itself would do so again and again if it were only given back.
+            return GivenBack() if self._hurried.is_set() else Failed("CancelledError: the work cancelled itself")
+        error = work.exception()
+        return work.result() if error is None else Failed(f"{type(error).__name__}: {error}")
 
     async def _keep(self, task: Task) -> str:
         """Renews the lease until that fails for good: why."""
@@ -230,14 +237,9 @@ async def first_done(work: "asyncio.Future[Any]", *others: "asyncio.Future[Any]"
         await asyncio.wait({work})
 
 
-def _outcome_of(work: "asyncio.Future[Outcome]") -> Outcome:
-    if work.cancelled():
-        return GivenBack()
-    error = work.exception()
-    return work.result() if error is None else Failed(f"{type(error).__name__}: {error}")
-
-
 def _shown(outcome: Outcome) -> str:
     if isinstance(outcome, Failed):
         return f"failed: {outcome.error[:200]}"
-    return "given back" if isinstance(outcome, GivenBack) else "completed"
+    if isinstance(outcome, GivenBack):
+        return f"given back: {outcome.reason}" if outcome.reason else "given back"
+    return "completed"

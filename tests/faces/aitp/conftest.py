@@ -147,6 +147,12 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         yield started
 
 
+@pytest.fixture(name="running", scope="session")
+def give_running() -> Callable[[Path], Any]:
+    """For tests that need several."""
+    return running
+
+
 @pytest.fixture
 def node_of_its_own(tmp_path: Path) -> Iterator[Node]:
     """One for a test that ends it."""

@@ -73,6 +73,50 @@ async def test_c1_1_4_an_agent_without_heartbeats_is_inactive_after_ten_minutes(
     assert (await there.ask("GET", f"{AGENTS}/translator-1"))["status"] == "AVAILABLE"
 
 
+async def test_c1_1_4_an_agent_that_asks_what_is_assigned_to_it_is_alive(there: Any) -> None:
+    await there.ask("POST", AGENTS, json={**AGENT, "capabilities": ["polled"]})
+    assigned = {"assigned_agent_id": "translator-1", "status": "ASSIGNED"}
+    for _ in range(3):
+        await there.advance(minutes=9)
+        await there.ask("GET", "/aitp/tasks", params=assigned)
+        assert (await there.ask("GET", f"{AGENTS}/translator-1"))["status"] == "AVAILABLE"
+
+
+async def test_who_was_away_and_claims_is_back(there: Any) -> None:
+    await there.ask("POST", AGENTS, json={**AGENT, "capabilities": ["polled"]})
+    pulse = f"{AGENTS}/translator-1/heartbeat"
+    for health, status in (("OFFLINE", "AVAILABLE"), ("DEGRADED", "BUSY"), ("OFFLINE", "AVAILABLE")):
+        await there.ask("POST", pulse, json={"status": health})
+        await there.claim("polled", agent_id="translator-1")
+        assert (await there.ask("GET", f"{AGENTS}/translator-1"))["status"] == status
+
+
+async def test_an_agents_document_has_room_for_a_hundred_capabilities(there: Any) -> None:
+    for turn in range(3):
+        names = [f"{turn}-{number}" for number in range(40)]
+        await there.ask("POST", "/aitp/tasks/claim", json={"agent_id": "grows", "capabilities": names})
+    able = [one["name"] for one in (await there.ask("GET", f"{AGENTS}/grows"))["capabilities"]]
+    assert len(able) == 100
+    assert {f"1-{number}" for number in range(40)} < set(able)
+    assert "100" in (await there.ask("POST", f"{AGENTS}/grows/capabilities", 409, json={"name": "more"}))["detail"]
+    # What it registers goes before what it only claimed once.
+    registered = [f"own-{number}" for number in range(60)]
+    shown = await there.ask("POST", AGENTS, json={"agent_id": "grows", "capabilities": registered})
+    assert set(registered) < {one["name"] for one in shown["capabilities"]}
+    assert len(shown["capabilities"]) == 100
+
+
+async def test_claims_beyond_that_are_not_written_down_each_time(there: Any) -> None:
+    many = {"agent_id": "grows", "capabilities": [f"{number}" for number in range(100)]}
+    more = {"agent_id": "grows", "capabilities": ["beyond"]}
+    for asked in (many, more):
+        await there.ask("POST", "/aitp/tasks/claim", json=asked)
+    (before,) = there.sql("SELECT revision FROM records WHERE kind = 'agent'")
+    for _ in range(3):
+        await there.ask("POST", "/aitp/tasks/claim", json=more)
+    assert there.sql("SELECT revision FROM records WHERE kind = 'agent'") == [before]
+
+
 async def test_c1_1_5_an_agent_says_what_it_can_do(there: Any) -> None:
     await there.ask("POST", AGENTS, json={**AGENT, "capabilities": ["old:v1"]})
     able = {

@@ -57,6 +57,28 @@ async def test_a_silent_agent_loses_its_task_after_the_timeout_and_the_last_time
     assert await status(there, task) == ("FAILED", "no answer in time")
 
 
+async def test_what_is_done_again_expires_as_it_did(there: Any) -> None:
+    first = await made(there, expires_at="2025-11-28T03:00:00Z", max_retries=0)
+    (claimed,) = await there.claim("reports")
+    await there.report(claimed, "fail", error_message="no")
+    again = (await there.ask("POST", f"/aitp/tasks/{first}/retry"))["task_id"]
+    assert (await there.ask("GET", f"/aitp/tasks/{again}"))["expires_at"] == "2025-11-28T03:00:00Z"
+    await there.advance(minutes=16)
+    assert await status(there, again) == ("CANCELLED", "expired")
+    refused = await there.ask("POST", f"/aitp/tasks/{first}/retry", 400)
+    assert "expired at 2025-11-28T03:00:00Z" in refused["detail"]
+
+
+async def test_a_failed_task_of_a_deleted_schedule_is_not_done_again(there: Any) -> None:
+    schedule = await there.created(cron_expression="* * * * *", timezone=..., max_retries=0)
+    await there.advance(minutes=1)
+    (claimed,) = await there.claim()
+    await there.report(claimed, "fail", error_message="no")
+    await there.ask("DELETE", f"/aitp/tasks/schedule/{schedule}")
+    refused = await there.ask("POST", f"/aitp/tasks/{claimed['task_id']}/retry", 409)
+    assert refused["detail"] == f"its schedule {schedule} was deleted: make a task of its own"
+
+
 async def test_retries_are_one_two_four_seconds_apart(there: Any) -> None:
     task = await made(there)
     for pause in (1, 2, 4):

@@ -150,7 +150,7 @@ def test_any_id_is_answered(node: Any, part: str) -> None:
     address = node.listener.getsockname()
     for path in (f"/aitp/tasks/schedule/{part}", f"/aitp/tasks/{part}", f"/ains/agents/{part}"):
         with socket.create_connection(address, timeout=5) as connection:
-            connection.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+            connection.sendall(f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
             answer = connection.recv(65_536)
         assert answer.split()[1] in (b"404", b"400", b"200"), answer
 
@@ -172,6 +172,59 @@ def test_unknown_paths_and_methods_are_told_as_fastapi_does(node: Any) -> None:
         assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
     answer = node.client.delete("/aitp/tasks")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+
+
+SPEC = {"client_id": "c", "task_type": "t", "capability_required": "r", "input_data": 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/ains/agents", {"agent_id": "q", "capabilities": [1]}, ["capabilities", 0]),
+        ("/ains/agents", {"agent_id": "q", "capabilities": ["a b"]}, ["capabilities", 0]),
+        ("/ains/agents", {"agent_id": "q", "capabilities": ["a", {"price": 1}]}, ["capabilities", 1, "name"]),
+        ("/ains/agents", {"agent_id": "q", "capabilities": [{"name": "x", "price": -1}]}, ["capabilities", 0, "price"]),
+        ("/ains/agents", {"agent_id": "q", "capabilities": "x"}, ["capabilities"]),
+        ("/aitp/tasks/schedule", {**SPEC, "recurrence": {"type": "x"}}, ["recurrence", "type"]),
+        ("/aitp/tasks/schedule", {**SPEC, "recurrence": {"type": "weekly"}}, ["recurrence", "day_of_week"]),
+        (
+            "/aitp/tasks/schedule",
+            {**SPEC, "recurrence": {"type": "daily", "last_day": True}},
+            ["recurrence", "last_day"],
+        ),
+        ("/aitp/tasks/schedule", {**SPEC, "recurrence": {}}, ["recurrence"]),
+        ("/aitp/tasks/schedule", {**SPEC, "recurrence": 5}, ["recurrence"]),
+        ("/aitp/tasks/schedule", {**SPEC, "schedule_type": "weekly"}, ["day_of_week"]),
+        ("/aitp/tasks/batch", {"client_id": "c", "tasks": [{**SPEC, "priority": 0}]}, ["tasks", 0, "client_id"]),
+        ("/aitp/tasks/batch", {"client_id": "c", "tasks": [5]}, ["tasks", 0]),
+    ],
+)
+def test_a_field_within_another_is_told_with_the_way_to_it(node: Any, path: str, body: Any, field: list[Any]) -> None:
+    answer = node.client.post(path, json=body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", *field]
+
+
+def test_all_that_is_wrong_is_told_also_beside_what_is_wrong_within(node: Any) -> None:
+    answer = node.client.post("/ains/agents", json={"capabilities": [1, {"name": "x", "a": 1, "b": 2}], "tags": [5]})
+    assert [entry["loc"][1:] for entry in answer.json()["detail"]] == [
+        ["capabilities", 0],
+        ["capabilities", 1, "a"],
+        ["capabilities", 1, "b"],
+        ["tags"],
+        ["agent_id"],
+    ]
+
+
+def test_a_comma_is_part_of_a_name_and_lies_between_those_of_a_query(node: Any) -> None:
+    made = node.made(capability_required="K,L")
+    assert [task["task_id"] for task in node.claim(capability="K,L")] == [made]
+    tagged = {"agent_id": "comma", "capabilities": ["K,L"], "tags": ["y,z", "w"]}
+    assert node.client.post("/ains/agents", json=tagged).status_code == 200
+    for tags, found in (("y,z", 1), ("w", 1), ("w,y", 0), ("y", 0)):
+        assert node.client.get("/ains/search", params={"tags": tags}).json()["total"] == found
+    one = {"agent_id": "commas", "tags": "a,b"}
+    assert node.client.post("/ains/agents", json=one).json()["tags"] == ["a,b"]
 
 
 def test_input_goes_through_word_for_word(node: Any) -> None:

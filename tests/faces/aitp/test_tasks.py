@@ -173,7 +173,7 @@ def test_a_claim_waits_for_a_task_and_gets_it_at_once(node: Any) -> None:
 def test_what_comes_for_an_agent_that_has_hung_up_goes_to_another_without_an_attempt(node: Any) -> None:
     said = json.dumps({"agent_id": "hasty", "capability": "hung-up", "wait_seconds": 60}).encode()
     with socket.create_connection(node.listener.getsockname()) as connection:
-        head = b"POST /aitp/tasks/claim HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(said)
+        head = b"POST /aitp/tasks/claim HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(said)
         connection.sendall(head + said)
         while node.client.get("/ains/agents/hasty").status_code != 200:
             threading.Event().wait(0.01)
@@ -308,6 +308,14 @@ def test_c1_2_5_a_batch_is_made_as_a_whole_or_not_at_all(node: Any) -> None:
     for tasks in ([], [spec] * 101, "x", None):
         assert node.client.post("/aitp/tasks/batch", json={"client_id": "b", "tasks": tasks}).status_code == 422
     assert node.claim(capability="whole", wait_seconds=0) == []
+
+
+def test_the_tasks_of_a_batch_go_in_its_order(node: Any) -> None:
+    spec = {"task_type": "t", "capability_required": "ordered", "input_data": {}}
+    batch = {"client_id": "batcher", "tasks": [{**spec, "input_data": number} for number in range(50)]}
+    assert node.client.post("/aitp/tasks/batch", json=batch).status_code == 200
+    taken = [task["input_data"] for _ in range(5) for task in node.claim(capability="ordered")]
+    assert taken == list(range(50))
 
 
 def test_c1_2_5_the_queue_tells_its_depth(node: Any) -> None:

@@ -1,5 +1,6 @@
 """Tokens: while there are none everybody may do everything; then a client sees and changes only its own things."""
 
+import json
 import os
 from collections.abc import Sequence
 from datetime import timedelta
@@ -62,6 +63,42 @@ async def guarded(there: Any) -> Guarded:
 async def test_without_tokens_everybody_may_do_everything(there: Any) -> None:
     await there.ask("POST", SCHEDULES, json=there.body())
     await there.ask("POST", SCHEDULES, json=there.body(), headers={"X-API-Key": "whatever"})
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:8000", "node.localhost:1", "127.0.0.1", "127.8.8.8:80", "[::1]:1"]
+)
+async def test_without_tokens_every_name_of_this_machine_is_answered(there: Any, host: str) -> None:
+    await there.ask("GET", SCHEDULES, headers={"host": host})
+    await there.ask("GET", SCHEDULES, headers={"origin": f"http://{host}"})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        # A name that somebody else's name server leads here, and a page of somebody else's.
+        {"host": "evil.example:8000"},
+        {"host": "localhost.evil.example"},
+        {"host": "10.0.0.1"},
+        {"host": "[::1"},
+        {"host": ""},
+        {"origin": "http://evil.example"},
+        {"origin": "http://localhost@evil.example"},
+        {"origin": "null"},
+    ],
+)
+async def test_without_tokens_what_is_asked_in_the_name_of_others_is_refused(
+    there: Any, headers: dict[str, str]
+) -> None:
+    given = json.dumps({**TASK, "client_id": "c"})
+    request = {"content": given, "headers": {"content-type": "text/plain", **headers}}
+    refused = await there.ask("POST", "/aitp/tasks", 403, **request)
+    assert "wakeful token create" in refused["detail"]
+    assert repr(next(iter(headers.values()))) in refused["detail"]
+    # With a token it is the token that counts.
+    _, token = await create_token(there.world.scheduler.documents, ("c", (), None), there.now, os.urandom)
+    await there.advance(seconds=LOOK_AGAIN.total_seconds())
+    await there.ask("POST", "/aitp/tasks", content=given, headers={**headers, "X-API-Key": token})
 
 
 @pytest.mark.parametrize(

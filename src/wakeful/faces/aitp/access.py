@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
 from wakeful.core.job import JobRecord
 from wakeful.core.run import Run
-from wakeful.faces.aitp.errors import Refused
+from wakeful.faces.aitp.errors import Refused, clip
 from wakeful.faces.aitp.ids import client_of
 from wakeful.faces.aitp.tokens import Token, list_tokens, matching
 from wakeful.faces.asgi import header
@@ -66,7 +67,7 @@ class Access:
         """Who asks: by ``X-API-Key``, or ``Authorization: Bearer``.
 
         Raises:
-            Refused: 401.
+            Refused: 401; 403.
             WakefulError: ``STORE_UNAVAILABLE``.
         """
         now = self._scheduler.now()
@@ -79,6 +80,7 @@ class Access:
             if not _from_this_machine(scope):
                 refusal = "there are no tokens, so only this machine may use it: make one with `wakeful token create`"
                 raise Refused(401, refusal, ((b"www-authenticate", b"Bearer"),))
+            _check_named(scope)
             return self._anybody
         token = matching(self._tokens, _token_text(scope))
         if token is None or (token.expires_at is not None and token.expires_at <= now):
@@ -95,6 +97,30 @@ def _from_this_machine(scope: Scope) -> bool:
     except ValueError:
         # A socket in the file system; and a test's client, which has no address.
         return not host or host.startswith("/")
+
+
+def _check_named(scope: Scope) -> None:
+    """Refuses what a browser asks for a page of somebody else's: it can reach this machine, but names another.
+
+    A page's own name may lead here (DNS rebinding), which ``Host`` tells, or it calls a name of ours, which ``Origin``
+    tells. Other programs send no origin; and no browser reaches a socket in the file system.
+    """
+    if not scope.get("server") or scope["server"][1] is None:
+        return
+    host, origin = header(scope, b"host"), header(scope, b"origin")
+    for named, start in ((host, "//"), (origin, "")):
+        text = None if named is None else named.decode("latin-1")
+        if text is not None and not _is_this_machine(start + text):
+            refusal = f"without tokens only this machine may use it, as localhost or by its address, not {clip(text)!r}"
+            raise Refused(403, f"{refusal}: make one with `wakeful token create`")
+
+
+def _is_this_machine(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or host.endswith(".localhost") or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _token_text(scope: Scope) -> str:

@@ -12,6 +12,7 @@ from wakeful.faces.aitp.forms import (
     flag,
     identifier,
     integer,
+    list_of,
     number,
     one_of,
     read_object,
@@ -54,19 +55,21 @@ _CAPABILITY: Fields = {
 }
 
 
+def _capability(raw: Any) -> dict[str, Any]:
+    body = bytes(raw)
+    if body.startswith(b'"'):
+        return {"name": identifier(raw)}
+    if not body.startswith(b"{"):
+        raise WrongFieldError("must be a name, or an object with one")
+    return _about(body)
+
+
+_listed = list_of(_capability, MOST_CAPABILITIES)
+
+
 def _capabilities(raw: Any) -> dict[str, dict[str, Any]]:
     """A list of names, or of objects with a name."""
-    given = msgspec.json.decode(raw, type=list[msgspec.Raw])
-    if len(given) > MOST_CAPABILITIES:
-        raise WrongFieldError(f"must be a list of at most {MOST_CAPABILITIES}")
-    found: dict[str, dict[str, Any]] = {}
-    for each in given:
-        if bytes(each).startswith(b'"'):
-            found[identifier(each)] = {}
-        else:
-            about = _about(bytes(each))
-            found[about.pop("name")] = about
-    return found
+    return {about.pop("name"): about for about in _listed(raw)}
 
 
 def _about(body: bytes) -> dict[str, Any]:
@@ -93,7 +96,7 @@ _PULSE: Fields = {
 _PAGE: Fields = {"status": one_of(*_STATUSES, fold=True), "limit": integer(1, 100), "offset": integer(0, 10_000_000)}
 _SEARCH: Fields = {
     "capability": text(128),
-    "tags": small_list(text(64), 50),
+    "tags": text(50 * 65),
     "status": one_of(*_STATUSES, fold=True),
     "sort_by": one_of("agent_id", "price", "latency"),
     "limit": integer(1, 100),
@@ -168,12 +171,12 @@ class AgentRoutes:
 
     async def _search(self, call: Call) -> View:
         asked = read_query(call.query(), _SEARCH)
-        wanted, tags = asked.get("capability", ""), set(asked.get("tags", ()))
+        wanted, tags = asked.get("capability", ""), asked.get("tags", "")
         found: list[tuple[Any, View]] = []
         for agent in await self._agents.all():
             shown = self._shown(agent)
             able = [each for each in shown["capabilities"] if wanted in each["name"] and not each.get("deprecated")]
-            if (able or not wanted) and tags <= set(agent.tags) and asked.get("status") in (None, shown["status"]):
+            if (able or not wanted) and _tagged(agent, tags) and asked.get("status") in (None, shown["status"]):
                 found.append((_rank(asked.get("sort_by", "agent_id"), able), shown))
         found.sort(key=lambda one: (one[0], one[1]["agent_id"]))
         return _page([shown for _, shown in found], asked, 10)
@@ -203,6 +206,11 @@ class AgentRoutes:
 
 def _capability_list(agent: Agent) -> list[View]:
     return [{"name": name, **about} for name, about in agent.capabilities.items()]
+
+
+def _tagged(agent: Agent, tags: str) -> bool:
+    """Whether an agent has all these tags; or the one, if that has commas itself."""
+    return not tags or tags in agent.tags or {tag.strip() for tag in tags.split(",")} <= set(agent.tags)
 
 
 def _rank(by: str, able: list[View]) -> float:

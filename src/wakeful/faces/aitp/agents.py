@@ -58,6 +58,14 @@ class _Known:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """When an agent asked for work last, and what of that is not written down: it has deprecated it, or too many."""
+
+    at: datetime
+    unwritten: frozenset[str]
+
+
 class Agents:
     """The agents of one namespace."""
 
@@ -65,7 +73,7 @@ class Agents:
         self._documents = documents
         self._prefix = f"{namespace}/"
         self._met: set[str] = set()
-        self._seen: dict[str, datetime] = {}
+        self._seen: dict[str, _Seen] = {}
         self._known = _Known({}, datetime.min.replace(tzinfo=UTC))
         # Who comes for the first time often comes several times at once.
         self._changing = asyncio.Lock()
@@ -89,7 +97,7 @@ class Agents:
         def become(known: Agent | None) -> Agent:
             if known is not None and known.registered:
                 raise Refused(409, f"agent {agent.agent_id!r} is registered already")
-            agent.capabilities = {**(known.capabilities if known else {}), **agent.capabilities}
+            agent.capabilities = _with_room(agent.capabilities, known.capabilities if known else {})
             agent.registered, agent.last_heartbeat = True, now
             agent.created_at = known.created_at if known else now
             return agent
@@ -103,9 +111,11 @@ class Agents:
 
         def become(known: Agent | None) -> Agent:
             met = known or Agent(agent_id=agent_id, created_at=now)
-            met.capabilities = {**{name: {} for name in capabilities[:MOST_CAPABILITIES]}, **met.capabilities}
             # Who only makes tasks has no pulse.
-            met.last_heartbeat = now if capabilities else met.last_heartbeat
+            if capabilities:
+                met.capabilities = _with_room(met.capabilities, {name: {} for name in capabilities})
+                met.last_heartbeat = now
+                met.status = "AVAILABLE" if met.status == "INACTIVE" else met.status
             return met
 
         if capabilities or await self.get(agent_id) is None:
@@ -116,15 +126,14 @@ class Agents:
 
     async def claims(self, agent_id: str, now: datetime, capabilities: Sequence[str]) -> None:
         """An agent asks for work, which is a sign of life; written down once a minute, or if it can do more now."""
-        seen, able = self._seen.get(agent_id), self._known.able
-        recently = seen is not None and abs(now - seen) < _SEEN_AGAIN
-        if recently and all(agent_id in able.get(name, ()) for name in capabilities):
+        seen, unwritten = self._seen.get(agent_id), self._unwritten(agent_id, capabilities)
+        if seen is not None and abs(now - seen.at) < _SEEN_AGAIN and unwritten <= seen.unwritten:
             return
         await self.meet(agent_id, now, capabilities)
         if len(self._seen) >= MOST_AGENTS:
             self._seen.clear()
-        self._seen[agent_id] = now
         await self._look(now)
+        self._seen[agent_id] = _Seen(now, self._unwritten(agent_id, capabilities))
 
     async def heartbeat(self, agent_id: str, status: str, now: datetime) -> Agent:
         """An agent says how it is.
@@ -139,7 +148,11 @@ class Agents:
             known.status, known.last_heartbeat = status, now
             return known
 
-        return await self._change(agent_id, now, become)
+        agent = await self._change(agent_id, now, become)
+        if status == "INACTIVE":
+            # Its next claim is to be written down, however soon it comes: it is back.
+            self._seen.pop(agent_id, None)
+        return agent
 
     async def add_capability(self, agent_id: str, name: str, about: dict[str, Any], now: datetime) -> Agent:
         """An agent can do something more, or something else by that name.
@@ -161,6 +174,7 @@ class Agents:
     async def delete(self, agent_id: str) -> bool:
         """Forgets an agent; whether there was one."""
         self._met.discard(agent_id)
+        self._seen.pop(agent_id, None)
         self._known.at = datetime.min.replace(tzinfo=UTC)
         return await self._documents.delete(AGENT, self._prefix + agent_id)
 
@@ -171,6 +185,11 @@ class Agents:
             self._known.at = now
             await self._look(now)
         return any(agent.status_at(now) != "INACTIVE" for agent in self._known.able.get(capability, {}).values())
+
+    def _unwritten(self, agent_id: str, capabilities: Sequence[str]) -> frozenset[str]:
+        """Those of them that the agent did not offer when that was read last."""
+        able = self._known.able
+        return frozenset(name for name in capabilities if agent_id not in able.get(name, ()))
 
     async def _look(self, now: datetime) -> None:
         able: dict[str, dict[str, Agent]] = {}
@@ -201,6 +220,12 @@ class Agents:
             self._known.at = datetime.min.replace(tzinfo=UTC)
             return agent
         raise Refused(409, f"agent {agent_id!r} is being changed by others: try again")
+
+
+def _with_room(first: dict[str, dict[str, Any]], more: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Capabilities, and as many others as there is room for beside them."""
+    others = [name for name in more if name not in first]
+    return {**first, **{name: more[name] for name in others[: max(0, MOST_CAPABILITIES - len(first))]}}
 
 
 def _encode(agent: Agent) -> str:

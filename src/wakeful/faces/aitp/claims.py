@@ -8,7 +8,7 @@ from uuid import UUID
 
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import Job, agent_queue
-from wakeful.core.ports import Claim, Hold, JobQuery, RunQuery
+from wakeful.core.ports import Claim, Hold, RunQuery
 from wakeful.core.run import Accepted, Failed, Outcome, Rejected, Run, RunState, Succeeded, Unavailable
 from wakeful.faces.aitp.agents import Agents
 from wakeful.faces.aitp.definitions import DEFAULT_TIMEOUT
@@ -27,7 +27,7 @@ from wakeful.faces.aitp.forms import (
     small_list,
 )
 from wakeful.faces.aitp.ids import parse_task_id, task_id, time_text
-from wakeful.faces.aitp.views import View, claimed_task, task_status
+from wakeful.faces.aitp.views import View, claimed_task, is_task, task_status
 from wakeful.faces.aitp.wire import Call, Handler, Presence
 from wakeful.faces.asgi import ClientGone
 from wakeful.scheduler import Scheduler
@@ -120,7 +120,7 @@ class Claims:
         if free > 0:
             hold = Hold(agent_id, DEFAULT_TIMEOUT, by_timeout=True, limit=free)
             self._remember(await self._scheduler.claim(hold, self._rooms(capabilities, free), _NO_TIME))
-        await self._agents.claims(agent_id, self._scheduler.now(), ())
+        await self._agents.claims(agent_id, self._scheduler.now(), capabilities)
 
     async def _claim(self, call: Call) -> View:
         said = read_object(await call.body(), _CLAIM, ("agent_id",))
@@ -183,8 +183,9 @@ class Claims:
 
     async def _renew(self, call: Call) -> View:
         said = read_object(await call.body(), _RENEW, ("agent_id", "fence"))
-        claim = await self._held_by(call, said)
-        return await self._prolong(claim, said.get("lease_seconds"))
+        lease = said.get("lease_seconds")
+        claim = await self._held_by(call, said, fresh=lease is None)
+        return await self._prolong(claim, lease)
 
     async def _prolong(self, claim: Claim, seconds: float | None) -> View:
         lease = claim.job.timeout or DEFAULT_TIMEOUT if seconds is None else timedelta(seconds=seconds)
@@ -200,9 +201,13 @@ class Claims:
     async def _succeed(self, call: Call, said: Mapping[str, Any]) -> View:
         claim = await self._held_by(call, said)
         if claim.run.state is not RunState.SUCCEEDED:
-            result = said.get("result_data", said.get("result"))
-            await self._report(claim, Succeeded(result))
-            self._held.pop(claim.run.id, None)
+            try:
+                await self._report(claim, Succeeded(said.get("result_data", said.get("result"))))
+            except Refused:
+                # It may have completed it already: a moment ago, or on another node.
+                again = await self._held_by(call, said, fresh=True)
+                if again.run.state is not RunState.SUCCEEDED:
+                    raise
         return {"task_id": task_id(claim.run.id), "status": "COMPLETED"}
 
     async def _fail(self, call: Call) -> View:
@@ -210,7 +215,7 @@ class Claims:
         return await self._give_up(call, said)
 
     async def _give_up(self, call: Call, said: Mapping[str, Any]) -> View:
-        claim = await self._held_by(call, said)
+        claim = await self._held_by(call, said, fresh=True)
         error = said.get("error_message", said.get("error", "the agent said nothing"))
         await self._report(claim, Failed(error) if said.get("retryable", True) else Rejected(error))
         return await self._now(claim.run.id)
@@ -230,7 +235,7 @@ class Claims:
             return await self._succeed(call, said)
         if said["status"] == "FAILED":
             return await self._give_up(call, said)
-        claim = await self._held_by(call, said)
+        claim = await self._held_by(call, said, fresh=True)
         return await self._prolong(claim, None)
 
     async def _report(self, claim: Claim, outcome: Outcome) -> None:
@@ -251,8 +256,8 @@ class Claims:
             shown["next_retry_at"] = time_text(run.run_at)
         return shown
 
-    async def _held_by(self, call: Call, said: Mapping[str, Any]) -> Claim:
-        """The task that the path names, if that agent holds it under that fence.
+    async def _held_by(self, call: Call, said: Mapping[str, Any], *, fresh: bool = False) -> Claim:
+        """The task that the path names, if that agent holds it under that fence; ``fresh``: by what is stored now.
 
         Raises:
             Refused: 403, 404 or 409.
@@ -262,7 +267,8 @@ class Claims:
         if run_id is None:
             raise Refused(404, "Task not found")
         report = _Report(run_id, said["agent_id"], said.get("fence"))
-        held = self._held.get(run_id)
+        # What is remembered knows nothing of what was changed since on another node.
+        held = None if fresh else self._held.get(run_id)
         if held is not None and (held.run.holder, held.run.fence) == (report.agent_id, report.fence):
             return held
         run = await self._scheduler.run(run_id)
@@ -273,8 +279,9 @@ class Claims:
         return Claim(run, job)
 
     async def _job_of(self, run: Run) -> Job | None:
-        page = await self._scheduler.jobs(JobQuery(self._namespace, job_id=run.job_id, kind="task", ended=True))
-        return page.items[0].job if page.items else None
+        record = (await self._scheduler.jobs_of([run])).get(run.id)
+        ours = record is not None and is_task(record, self._namespace)
+        return record.job if record is not None and ours else None
 
 
 def _check_held(run: Run, report: _Report) -> None:

@@ -2,25 +2,27 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from wakeful.core.civil import Dst
 from wakeful.core.errors import WakefulError
 from wakeful.core.job import Catchup, Data, Job, JobKey, Overlap, RetryPolicy, TargetSpec, agent_queue, task_queue
-from wakeful.core.moments import parse_bound
+from wakeful.core.moments import parse_bound, parse_local
 from wakeful.core.schedule import Schedule, ScheduleText, parse_schedule
 from wakeful.core.syntaxes import named_zone
 from wakeful.faces.aitp import when
-from wakeful.faces.aitp.errors import Refused, WrongFieldError, clip, wrong_field
+from wakeful.faces.aitp.errors import Refused, WrongFieldError, clip, problem, problems, within, wrong_field
 from wakeful.faces.aitp.forms import (
     Fields,
     anything,
     identifier,
     instant,
     integer,
+    moment,
     number,
     one_of,
     read_object,
@@ -43,6 +45,18 @@ _CATCHUP = {"run_once": Catchup.LATEST, "run_all": Catchup.ALL, "skip": Catchup.
 _OVERLAP = {"allow": Overlap.ALLOW, "forbid": Overlap.SKIP, "replace": Overlap.REPLACE}
 MISFIRE_NAMES = {catchup: name for name, catchup in _CATCHUP.items()}
 CONCURRENCY_NAMES = {overlap: name for name, overlap in _OVERLAP.items()}
+
+
+class _End(NamedTuple):
+    """When a schedule ends, and its tasks are nobody's any more.
+
+    ``text`` is an instant, or, beside a zone, a local time, which another zone makes another instant; never a duration,
+    which would be counted anew with each change.
+    """
+
+    text: str | None = None
+    at: datetime | None = None
+    local: bool = False
 
 
 class _RetryForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -87,8 +101,8 @@ _SCHEDULE_FIELDS: Fields = {
     **_COMMON,
     **when.FIELDS,
     "timezone": text(64, least=1),
-    "start_at": text(64, least=1),
-    "expires_at": text(64, least=1),
+    "start_at": moment,
+    "expires_at": moment,
     "max_runs": integer(1, 2**31),
     "misfire_policy": one_of(*_CATCHUP),
     "misfire_limit": integer(1, 10_000),
@@ -166,11 +180,11 @@ def schedule_job(said: Mapping[str, Any], trigger: Trigger, key: JobKey, now: da
     Raises:
         Refused: 422.
     """
-    options = _when_options(trigger, {}, _expiry(said, said.get("timezone"), now, zones))
+    end = _end(said, None, now, zones)
     new = Job(
         key=key,
-        schedule=_schedule(said, trigger, ScheduleText(), now, zones),
-        target=_target(said, options),
+        schedule=_schedule(said, trigger, (ScheduleText(), end), now, zones),
+        target=_target(said, _when_options(trigger, {}, end)),
         queue=task_queue(key.namespace),
         data=Data("json", said["input_data"]),
         retry=_DEFAULT_RETRY,
@@ -191,9 +205,9 @@ def changed_job(old: Job, said: Mapping[str, Any], now: datetime, zones: Zones) 
     schedule = old.schedule
     if not _WHEN.isdisjoint(said):
         trigger = _trigger(said) or known_trigger(old)
-        expires = _expiry(said, said.get("timezone", schedule.given.zone), now, zones)
-        options = _when_options(trigger, options, expires)
-        schedule = _schedule(said, trigger, schedule.given, now, zones)
+        end = _end(said, old, now, zones)
+        options = _when_options(trigger, options, end)
+        schedule = _schedule(said, trigger, (schedule.given, end), now, zones)
     data = Data("json", said["input_data"]) if "input_data" in said else old.data
     return _with_policies(replace(old, schedule=schedule, target=_target(said, options), data=data), said)
 
@@ -214,31 +228,36 @@ def _trigger(said: Mapping[str, Any]) -> Trigger | None:
     try:
         return trigger_of(said)
     except WrongFieldError as error:
-        raise wrong_field("body", error.name or "schedule_type", str(error)) from None
+        name = error.name or "schedule_type"
+        way = ("recurrence",) if "recurrence" in said and name not in said else ()
+        raise problems(within(way, [problem("body", name, "value_error", str(error))])) from None
 
 
-def _schedule(said: Mapping[str, Any], trigger: Trigger, before: ScheduleText, now: datetime, zones: Zones) -> Schedule:
+def _schedule(
+    said: Mapping[str, Any], trigger: Trigger, known: tuple[ScheduleText, _End], now: datetime, zones: Zones
+) -> Schedule:
+    before, end = known
     zone = said.get("timezone", before.zone)
     _check_zone(zone, zones)
     once = trigger.kind == "once"
-    given = ScheduleText(
-        schedule=trigger.schedule,
-        due_time=trigger.run_at,
-        repeats=None if once else said.get("max_runs", before.repeats),
-        zone=zone,
-        start_at=None if once else said.get("start_at", before.start_at),
-        # A task that is due once has its end in its options: nobody takes it any more then.
-        until_at=None if once else said.get("expires_at", before.until_at),
-    )
     if once and ("start_at" in said or "max_runs" in said):
         raise wrong_field("body", "start_at" if "start_at" in said else "max_runs", "does not go with a single instant")
     try:
+        given = ScheduleText(
+            schedule=trigger.schedule,
+            due_time=_placed(trigger.run_at, "due time", zone),
+            repeats=None if once else said.get("max_runs", before.repeats),
+            zone=zone,
+            start_at=None if once else _placed(said.get("start_at", before.start_at), "start", zone),
+            # A task that is due once has its end in its options: nobody takes it any more then.
+            until_at=None if once else end.text,
+        )
         schedule = parse_schedule(given, "crontab", now, zones)
     except WakefulError as error:
         raise wrong_field("body", _blamed(error.message, trigger), clip(error.message, 400)) from None
     if trigger.schedule is not None and schedule.recurrence is None:
         raise wrong_field("body", "cron_expression", "is a single instant: write it as run_at")
-    if once and trigger.run_at != before.due_time and schedule.first is not None and schedule.first < now - _PAST:
+    if once and given.due_time != before.due_time and schedule.first is not None and schedule.first < now - _PAST:
         raise wrong_field("body", "run_at", f"lies in the past: it is {now.isoformat(timespec='seconds')} now")
     return schedule
 
@@ -258,27 +277,43 @@ def _blamed(message: str, trigger: Trigger) -> str:
     return trigger.field
 
 
-def _when_options(trigger: Trigger, before: Mapping[str, str], expires: datetime | None) -> dict[str, str]:
+def _when_options(trigger: Trigger, before: Mapping[str, str], end: _End) -> dict[str, str]:
     """What the target remembers of the "when", for the echo; and when its tasks expire."""
-    options = {name: value for name, value in before.items() if name not in ("cron_expression", "recurrence")}
+    gone = ("cron_expression", "recurrence", "expires_at", "expires_local")
+    options = {name: value for name, value in before.items() if name not in gone}
     options["schedule_type"] = trigger.kind
-    shown = {"cron_expression": trigger.cron, "recurrence": trigger.recurrence}
-    options |= {name: value for name, value in shown.items() if value is not None}
-    return options if expires is None else {**options, "expires_at": expires.isoformat()}
+    shown = {
+        "cron_expression": trigger.cron,
+        "recurrence": trigger.recurrence,
+        "expires_at": None if end.at is None else end.at.isoformat(),
+        "expires_local": end.text if end.local else None,
+    }
+    return options | {name: value for name, value in shown.items() if value is not None}
 
 
-def _expiry(said: Mapping[str, Any], zone: str | None, now: datetime, zones: Zones) -> datetime | None:
-    """When the schedule ends, and its tasks are nobody's any more."""
-    if "expires_at" not in said:
-        return None
+def _end(said: Mapping[str, Any], old: Job | None, now: datetime, zones: Zones) -> _End:
+    """The end that was said, or else the one that is known, in the zone that holds now."""
+    options = {} if old is None else old.target.options
+    zone = said.get("timezone", None if old is None else old.schedule.given.zone)
+    text = said.get("expires_at", options.get("expires_local") or options.get("expires_at"))
+    if text is None:
+        return _End()
     _check_zone(zone, zones)
     try:
-        expires = parse_bound(said["expires_at"], "until", now, None if zone is None else named_zone(zone, zones))
+        there = UTC if zone is None else named_zone(zone, zones)
+        expires = parse_bound(text, "until", now, there)
+        local = zone is not None and parse_local(text, "until", there, Dst.ONCE) is not None
     except WakefulError as error:
         raise wrong_field("body", "expires_at", clip(error.message, 400)) from None
     if expires <= now:
         raise wrong_field("body", "expires_at", "is past already")
-    return expires
+    return _End(text if local else expires.isoformat(), expires, local)
+
+
+def _placed(text: str | None, what: str, zone: str | None) -> str | None:
+    """A time as it is written; a local one where no zone is given is in the one that is shown then, UTC."""
+    local = parse_local(text, what, UTC, Dst.ONCE) if text is not None and zone is None else None
+    return text if local is None else local.isoformat()
 
 
 def _target(said: Mapping[str, Any], before: Mapping[str, str]) -> TargetSpec:

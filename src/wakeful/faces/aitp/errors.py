@@ -45,6 +45,11 @@ def problem(place: str, name: str | int, kind: str, message: str) -> dict[str, A
     return {"type": kind, "loc": [place, shown], "msg": message}
 
 
+def within(way: Sequence[str | int], found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same entries, of what lies inside of something: ``way`` leads to it."""
+    return [{**each, "loc": [each["loc"][0], *way, *each["loc"][1:]]} for each in found]
+
+
 def wrong_field(place: str, name: str, message: str) -> Refused:
     """422 because of one field."""
     return Refused(422, [problem(place, name, "value_error", message)])

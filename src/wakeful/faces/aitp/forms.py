@@ -10,7 +10,7 @@ import msgspec
 from wakeful.core.errors import WakefulError
 from wakeful.core.job import DATA_LIMIT
 from wakeful.core.moments import in_range, parse_instant
-from wakeful.faces.aitp.errors import Refused, WrongFieldError, clip, problem, problems
+from wakeful.faces.aitp.errors import Refused, WrongFieldError, clip, problem, problems, within
 
 Reader = Callable[[Any], Any]
 Fields = Mapping[str, Reader]
@@ -18,9 +18,15 @@ Fields = Mapping[str, Reader]
 _ID = re.compile(r"[^\s/\\?#\x00-\x1f\x7f\ud800-\udfff]{1,128}")
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _SMALL_JSON = 16 * 1024
+# What is meant as an instant or a local time, and how these are written.
+_LIKE_A_DATE = re.compile(r"[0-9]{4}-[0-9]|[0-9]{8}T")
+_DATE_AND_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}((\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2}))?)?"
+)
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode = msgspec.json.Decoder().decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 # What a field's reader gets: its JSON text.
@@ -120,6 +126,14 @@ def instant(raw: Any) -> datetime:
     raise WrongFieldError("must be an instant such as 2030-01-31T09:00:00Z")
 
 
+def moment(raw: Any) -> str:
+    """The text of an instant, a local time or a duration; what it means is for others to say."""
+    value = str(text(64, least=1)(raw))
+    if _LIKE_A_DATE.match(value) and not _DATE_AND_TIME.fullmatch(value):
+        raise WrongFieldError("must be written as 2030-01-31T09:00:00Z, or as a local time as 2030-01-31T09:00:00")
+    return value
+
+
 def anything(raw: Any) -> bytes:
     """Any JSON value but null, as its text."""
     body = bytes(raw)
@@ -136,17 +150,38 @@ def small_object(raw: Any) -> str:
     return body.decode()
 
 
-def small_list(reader: Reader, most: int, *, least: int = 1) -> Reader:
-    """One value or a list of ``least`` to ``most``, none of them twice; in a query, with commas between them."""
+def small_list(reader: Reader, most: int, *, least: int = 1, commas: bool = False) -> Reader:
+    """One value or a list of ``least`` to ``most``, none of them twice.
+
+    In a query there are commas between them; with ``commas``, where they can't be part of one, in a text of JSON, too.
+    """
 
     def read(raw: Any) -> list[Any]:
         value = _value(raw)
-        if isinstance(value, str):
+        if isinstance(value, str) and (commas or isinstance(raw, str)):
             value = value.split(",")
         value = value if isinstance(value, list) else [value]
         if not least <= len(value) <= most:
             raise WrongFieldError(f"must be a list of {least} to {most}")
         return list(dict.fromkeys(reader(each.strip() if isinstance(each, str) else each) for each in value))
+
+    return read
+
+
+def list_of(reader: Reader, most: int) -> Reader:
+    """A list of up to ``most``; what is wrong in it is told with its place."""
+
+    def read(raw: Any) -> list[Any]:
+        given = _decode_list(raw)
+        if len(given) > most:
+            raise WrongFieldError(f"must be a list of at most {most}")
+        found: dict[Any, Any] = {}
+        wrong: list[dict[str, Any]] = []
+        for place, each in enumerate(given):
+            _read(found, wrong, ("body", place, reader, each))
+        if wrong:
+            raise problems(wrong)
+        return list(found.values())
 
     return read
 
@@ -178,7 +213,7 @@ def decode_object(body: bytes) -> dict[str, msgspec.Raw]:
         reason = "nested too deeply"
     except (msgspec.DecodeError, ValueError) as error:
         reason = str(error)
-    raise Refused(422, [{"type": "json_invalid", "loc": ["body"], "msg": f"the body must be a JSON object: {reason}"}])
+    raise Refused(422, [{"type": "json_invalid", "loc": ["body"], "msg": f"must be a JSON object: {reason}"}])
 
 
 def read_fields(
@@ -221,10 +256,14 @@ def read_query(given: Mapping[str, str], fields: Fields, required: Collection[st
     return found
 
 
-def _read(found: dict[str, Any], wrong: list[dict[str, Any]], what: tuple[str, str, Reader, Any]) -> None:
+def _read(found: dict[Any, Any], wrong: list[dict[str, Any]], what: tuple[str, str | int, Reader, Any]) -> None:
     place, name, reader, raw = what
     try:
         found[name] = reader(raw)
+    except Refused as refused:
+        if not isinstance(refused.detail, list):
+            raise
+        wrong += within((name,), refused.detail)
     except WrongFieldError as error:
         wrong.append(problem(place, name, "value_error", clip(str(error), 300)))
     except (msgspec.DecodeError, RecursionError, ValueError) as error:

@@ -1,15 +1,17 @@
 """The routes of schedules."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import JobKey, JobRecord, JobState
 from wakeful.core.ports import Entropy, JobQuery, Put, RunQuery
-from wakeful.core.run import UNENDED, Run, RunState
+from wakeful.core.run import UNENDED, Run
 from wakeful.core.schedule import ScheduleText, parse_schedule
 from wakeful.faces.aitp.agents import Agents
 from wakeful.faces.aitp.definitions import Zones, changed_job, read_change, read_schedule, schedule_job
+from wakeful.faces.aitp.editing import edited
 from wakeful.faces.aitp.errors import Refused, WrongFieldError, clip
 from wakeful.faces.aitp.forms import Fields, flag, identifier, integer, one_of, read_query, text
 from wakeful.faces.aitp.ids import CLIENT, SCHEDULE, new_name, owner_of, parse_schedule_id, schedule_id, time_text
@@ -122,11 +124,16 @@ class ScheduleRoutes:
 
     async def _change(self, call: Call) -> View:
         said = read_change(await call.body())
-        record = await self._going_on(call)
-        now = self._scheduler.now()
         status = said.pop("status", None)
         if said:
-            record = await self._scheduler.put(changed_job(record.job, said, now, self._zones), Put.EDIT, now)
+            now = self._scheduler.now()
+            record = await edited(
+                self._scheduler, lambda: self._going_on(call), lambda job: changed_job(job, said, now, self._zones)
+            )
+        else:
+            record = await self._going_on(call)
+        if record.state is JobState.COMPLETED:
+            status = None
         if status == "PAUSED":
             record = await self._scheduler.pause(record.job.key)
         elif status == "ACTIVE":
@@ -182,10 +189,8 @@ class ScheduleRoutes:
         asked = read_query(call.query(), _EXECUTIONS)
         record = await self._found(call)
         limit, offset = asked.get("limit", _USUAL_EXECUTIONS), asked.get("offset", 0)
-        states = tuple(RunState) if "include" in asked else TASKS
-        page = await self._scheduler.runs(
-            RunQuery(job_id=record.id, states=states, limit=limit, offset=offset, count=True)
-        )
+        which = RunQuery(job_id=record.id, limit=limit, offset=offset, count=True)
+        page = await self._scheduler.runs(which if "include" in asked else replace(which, states=TASKS, left_out=False))
         return {
             "schedule_id": schedule_id(record),
             "executions": [execution(run) for run in page.items],
@@ -212,7 +217,7 @@ class ScheduleRoutes:
         return {**shown, "next_run_at": next_run_at(record)}
 
     async def _last(self, record: JobRecord) -> Run | None:
-        page = await self._scheduler.runs(RunQuery(job_id=record.id, states=TASKS, limit=1))
+        page = await self._scheduler.runs(RunQuery(job_id=record.id, states=TASKS, left_out=False, limit=1))
         return page.items[0] if page.items else None
 
     async def _found(self, call: Call) -> JobRecord:

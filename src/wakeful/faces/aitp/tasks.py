@@ -12,13 +12,14 @@ import msgspec
 
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import Job, JobRecord
-from wakeful.core.ports import Entropy, JobQuery, Put, RunQuery
+from wakeful.core.ports import Entropy, JobQuery, RunQuery
 from wakeful.core.run import Accepted, Run, RunState
 from wakeful.faces.aitp.agents import Agents
 from wakeful.faces.aitp.claims import Claims
 from wakeful.faces.aitp.definitions import TASK_FIELDS, read_task, task_job
 from wakeful.faces.aitp.desk import expires_at
-from wakeful.faces.aitp.errors import Refused, problems
+from wakeful.faces.aitp.editing import edited
+from wakeful.faces.aitp.errors import Refused, problems, within
 from wakeful.faces.aitp.forms import (
     Fields,
     decode_object,
@@ -32,12 +33,22 @@ from wakeful.faces.aitp.forms import (
     small_list,
     text,
 )
-from wakeful.faces.aitp.ids import TASK, client_of, new_name, owner_of, parse_task_id, task_id, time_text
+from wakeful.faces.aitp.ids import (
+    TASK,
+    client_of,
+    new_name,
+    owner_of,
+    parse_task_id,
+    schedule_id,
+    task_id,
+    time_text,
+)
 from wakeful.faces.aitp.views import (
     PENDING,
     TASK_STATES,
     TASKS,
     View,
+    is_task,
     now_text,
     task,
     task_status,
@@ -60,7 +71,7 @@ _LIST: Fields = {
     "offset": integer(0, 10_000_000),
 }
 _OF_CLIENT: Fields = {"client_id": identifier, "reason": text(400)}
-_MANY: Fields = {**_OF_CLIENT, "task_ids": small_list(text(64), MOST_IN_BATCH)}
+_MANY: Fields = {**_OF_CLIENT, "task_ids": small_list(text(64), MOST_IN_BATCH, commas=True)}
 _Found = tuple[Run, JobRecord]
 
 
@@ -116,8 +127,11 @@ class TaskRoutes:
         now = self._scheduler.now()
         jobs = [task_job(spec, self._namespace, new_name(TASK, now, self._entropy), now) for spec in specs]
         await self._agents.meet(said["client_id"], now)
+        # They are taken by age, so each is a microsecond older than the next; none is of a time to come.
+        ages = [timedelta(microseconds=place) for place in reversed(range(len(specs)))]
         puts = (
-            self._scheduler.put_run(job, now, spec.get("expires_at")) for job, spec in zip(jobs, specs, strict=True)
+            self._scheduler.put_run(job, now - age, spec.get("expires_at"))
+            for job, spec, age in zip(jobs, specs, ages, strict=True)
         )
         made = await asyncio.gather(*puts)
         shown: View = {
@@ -140,7 +154,7 @@ class TaskRoutes:
             except Refused as refused:
                 if not isinstance(refused.detail, list):
                     raise
-                wrong += [{**each, "loc": ["body", "tasks", place, *each["loc"][1:]]} for each in refused.detail]
+                wrong += within(("tasks", place), refused.detail)
         if wrong:
             raise problems(wrong)
         return specs
@@ -166,6 +180,7 @@ class TaskRoutes:
                 kind="task",
                 options=tuple((name, value) for name, value in options.items() if value is not None),
                 states=states,
+                left_out=False,
                 holder=agent,
                 held=held,
                 offset=offset,
@@ -174,7 +189,7 @@ class TaskRoutes:
             )
         )
         records = await self._records(page.items)
-        shown = [task(run, records[run.job_id].job) for run in page.items if run.job_id in records]
+        shown = [task(run, records[run.id].job) for run in page.items if run.id in records]
         return {"tasks": shown, "total": page.total, "limit": limit, "offset": offset}
 
     async def _get(self, call: Call) -> View:
@@ -257,7 +272,14 @@ class TaskRoutes:
         run, record = await self._of_client(call, call.part, read_query(call.query(), _OF_CLIENT))
         if run.state is not RunState.FAILED:
             raise Refused(400, f"Can only retry FAILED tasks, current status: {task_status(run)}")
-        new = await self._scheduler.retry(run.id)
+        if run.expires_at is not None and run.expires_at <= self._scheduler.now():
+            raise Refused(400, f"The task expired at {time_text(run.expires_at)}: make a new one")
+        try:
+            new = await self._scheduler.retry(run.id)
+        except WakefulError as error:
+            if error.code is not ErrorCode.JOB_NOT_FOUND:
+                raise
+            raise Refused(409, f"its schedule {schedule_id(record)} was deleted: make a task of its own") from None
         shown = {"task_id": task_id(new), "retry_of": task_id(run.id), "client_id": client_of(record)}
         return {**shown, "status": "PENDING"}
 
@@ -278,7 +300,7 @@ class TaskRoutes:
             raise Refused(400, f"Cannot set the timeout of a task that is {task_status(run)}")
         timeout = timedelta(seconds=asked["timeout_seconds"])
         if "direct" in record.job.target.options:
-            await self._scheduler.put(replace(record.job, timeout=timeout), Put.EDIT, self._scheduler.now())
+            await edited(self._scheduler, lambda: self._made(run), lambda job: replace(job, timeout=timeout))
             self._claims.forget(run.id)
         elif run.state is not RunState.OPEN:
             raise Refused(409, "the timeout of a schedule's task is its schedule's: change it there")
@@ -299,8 +321,8 @@ class TaskRoutes:
         """The task of that id, if the caller sees it."""
         run_id = parse_task_id(named)
         run = None if run_id is None else await self._scheduler.run(run_id)
-        if run is not None and run.state in TASKS:
-            record = (await self._records([run])).get(run.job_id)
+        if run is not None and run.state in TASKS and not run.left_out:
+            record = (await self._records([run])).get(run.id)
             if record is not None and call.caller.sees(record, run):
                 return run, record
         raise Refused(404, "Task not found")
@@ -313,10 +335,15 @@ class TaskRoutes:
         call.caller.check_client(client_of(record))
         return run, record
 
-    async def _records(self, runs: Sequence[Run]) -> dict[int, JobRecord]:
-        ids = tuple({run.job_id for run in runs})
-        query = JobQuery(self._namespace, job_ids=ids, kind="task", ended=True, limit=max(1, len(ids)))
-        return {record.id: record for record in (await self._scheduler.jobs(query)).items}
+    async def _made(self, run: Run) -> JobRecord:
+        """The job that was made with a task, if it has not ended."""
+        for record in (await self._scheduler.jobs(JobQuery(job_id=run.job_id))).items:
+            return record
+        raise Refused(400, "Cannot set the timeout of a task that has ended meanwhile")
+
+    async def _records(self, runs: Sequence[Run]) -> dict[UUID, JobRecord]:
+        found = await self._scheduler.jobs_of(runs)
+        return {run: record for run, record in found.items() if is_task(record, self._namespace)}
 
 
 def _list_of_texts(raw: Any) -> list[bytes]:

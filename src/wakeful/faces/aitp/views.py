@@ -1,4 +1,4 @@
-"""Schedules, executions and tasks as this face shows them; the SQL views of migration 0003 say the same."""
+"""Schedules, executions and tasks as this face shows them; the SQL views of migration 0004 say the same."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -69,7 +69,7 @@ def schedule_brief(record: JobRecord, last: Run | None) -> View:
         "cron_expression": options.get("cron_expression"),
         "next_run_at": next_run_at(record),
         "last_run_at": None if last is None else time_text(last.created_at),
-        "total_runs": record.seq - record.not_run,
+        "total_runs": record.seq - record.not_run + record.asked,
         "failed_runs": record.failed,
     }
 
@@ -111,7 +111,7 @@ def next_run_at(record: JobRecord) -> str | None:
 
 def execution(run: Run) -> View:
     """An execution of a schedule; an instant that became none is ``SKIPPED``, and has no task."""
-    skipped = run.state in (RunState.SKIPPED, RunState.MISSED)
+    skipped = run.left_out or run.state not in TASKS
     return {
         "execution_id": execution_id(run.id),
         "task_id": None if skipped else task_id(run.id),
@@ -133,6 +133,11 @@ def _execution_status(run: Run) -> str:
 
 def _execution_error(run: Run) -> str | None:
     return (_error(run) or run.state.value) if run.state.ended and run.state is not RunState.SUCCEEDED else None
+
+
+def is_task(record: JobRecord, namespace: str) -> bool:
+    """Whether the runs of a job are tasks of that namespace."""
+    return record.job.key.namespace == namespace and record.job.target.kind == "task"
 
 
 def task_status(run: Run) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from wakeful.faces.aitp.errors import WrongFieldError
-from wakeful.faces.aitp.forms import Fields, flag, integer, one_of, read_fields, small_list, text
+from wakeful.faces.aitp.forms import Fields, flag, integer, moment, one_of, read_fields, small_list, text
 
 _KINDS = ("cron", "once", "interval", "daily", "weekly", "monthly")
 _DAYS = ("SU", "MO", "TU", "WE", "TH", "FR", "SA")
@@ -61,8 +61,8 @@ def day_of_month(raw: Any) -> int:
 _RECURRENCE: Fields = {
     "type": one_of(*_KINDS[2:]),
     "time": time_of_day,
-    "day_of_week": small_list(day_of_week, 7),
-    "day_of_month": small_list(day_of_month, 31),
+    "day_of_week": small_list(day_of_week, 7, commas=True),
+    "day_of_month": small_list(day_of_month, 31, commas=True),
     "last_day": flag,
     "interval": integer(1, 10_000),
     "interval_seconds": integer(1, _CENTURY_S),
@@ -78,7 +78,7 @@ def recurrence(raw: Any) -> dict[str, Any]:
 FIELDS: Fields = {
     "schedule_type": one_of(*_KINDS),
     "cron_expression": text(1024, least=1),
-    "run_at": text(64, least=1),
+    "run_at": moment,
     "recurrence": recurrence,
     **{name: reader for name, reader in _RECURRENCE.items() if name != "type"},
 }
