@@ -9,10 +9,12 @@ from uuid import UUID
 
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import JobKey
+from wakeful.core.notices import is_told
 from wakeful.core.ports import Hold
 from wakeful.core.run import Run, RunState, Unavailable
 from wakeful.cron_config import CronSettings, holder, locked
 from wakeful.cron_parts import Parts
+from wakeful.faces.cron.daemon import CronDaemon
 from wakeful.faces.cron.definitions import NAMESPACE, Place
 from wakeful.node import open_scheduler
 from wakeful.rooms import opened
@@ -40,7 +42,8 @@ async def run_once(settings: CronSettings, name: str, environment: Mapping[str, 
     """
     if holder(settings.lock) is not None:
         async with open_scheduler(settings.store) as scheduler:
-            run = await scheduler.run_now(_key(settings, name))
+            daemon = Parts(settings, scheduler, environment).daemon
+            run = await _asked(daemon, scheduler, _key(settings, name))
             return await _followed(scheduler, run, settings.lock)
     with locked(settings.lock):
         async with opened(settings.store) as rooms:
@@ -72,8 +75,19 @@ async def _followed(scheduler: Scheduler, run: UUID, lock: Path) -> Run:
     return now
 
 
+async def _asked(daemon: CronDaemon, scheduler: Scheduler, key: JobKey) -> UUID:
+    try:
+        return await scheduler.run_now(key)
+    except WakefulError as error:
+        if error.code is not ErrorCode.JOB_NOT_FOUND:
+            raise
+        # The file knows whether there was one.
+        await daemon.look()
+        raise WakefulError(error.code, daemon.absent(key.name)) from None
+
+
 async def _performed(parts: Parts, scheduler: Scheduler, key: JobKey) -> Run:
-    run = await scheduler.run_now(key)
+    run = await _asked(parts.daemon, scheduler, key)
     record = await scheduler.get(key)
     timeout = record.job.timeout if record is not None else None
     try:
@@ -89,7 +103,7 @@ async def _performed(parts: Parts, scheduler: Scheduler, key: JobKey) -> Run:
     except BaseException:
         await _forget(scheduler, run)
         raise
-    if record is not None and record.job.notify is not None:
+    if record is not None and record.job.notify is not None and is_told(record.job, now.state):
         targets = ", ".join(record.job.notify.targets)
         log.info("%s is told of it by the next daemon, if that runs within the hour", targets)
     return now

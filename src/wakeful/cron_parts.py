@@ -6,12 +6,11 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-import msgspec
-
 from wakeful import zones
 from wakeful.core.ports import Attachment, Claim
 from wakeful.core.redaction import redact
 from wakeful.cron_config import CronSettings
+from wakeful.cron_polls import Polls
 from wakeful.faces.cron.config_source import Rules
 from wakeful.faces.cron.daemon import CronDaemon
 from wakeful.faces.cron.definitions import Place
@@ -23,13 +22,12 @@ from wakeful.skills.memory import session_log
 from wakeful.targets.claude import ClaudeMode, ClaudeSettings
 from wakeful.targets.claude import read_settings as read_claude
 from wakeful.targets.command import ScriptMode
-from wakeful.targets.cron_sink import CronSink, Polled, Surroundings
+from wakeful.targets.cron_sink import CronSink, Surroundings
 from wakeful.targets.notices import slack
 from wakeful.targets.notices.settings import NotifySettings
 from wakeful.targets.notices.settings import read_settings as read_notify
-from wakeful.targets.notify import NotifySink
-from wakeful.targets.poll import Poller
-from wakeful.targets.poll_source import parse_source, read_source
+from wakeful.targets.notify import NotifySink, validate_target
+from wakeful.targets.poll_source import read_source
 from wakeful.targets.sessions import CronSession, Sessions
 from wakeful.targets.skill import SkillMode
 from wakeful.targets.web import Request, ask
@@ -40,27 +38,31 @@ MOST_JOBS = 8
 MOST_NOTICES = 16
 # A skill reads no more than this of an answer.
 ANSWER_LIMIT = 1024 * 1024
-_SEEN = "cron-poll"
 
 
 def rules(skills: SkillEngine, environment: Mapping[str, str]) -> Rules:
     """What a config file is read by: each section by those who use it."""
 
-    def claude(section: object) -> None:
+    def claude(section: object) -> Sequence[str]:
         read_claude(section)
+        return ()
 
-    def notifications(section: object) -> None:
-        read_notify(section, environment)
+    def notifications(section: object) -> Sequence[str]:
+        return read_notify(section, environment).warnings
 
-    def poll_source(section: object) -> None:
-        read_source(section)
+    def poll_source(section: object) -> Sequence[str]:
+        return read_source(section).warnings
+
+    def untold(section: object, targets: Sequence[str]) -> Mapping[str, str]:
+        settings = read_notify(section, environment)
+        return {each: why for each in targets if (why := validate_target(each, settings)) is not None}
 
     def problems(skill: str, inputs: Mapping[str, Any], mode: str) -> Sequence[tuple[str, str]]:
         # A skill that the CLI runs may be one of the CLI's own: only those that are here can be looked at.
         return skills.problems(skill, inputs) if mode == "skill_direct" or skills.has(skill) else ()
 
     checks = {"schedules.claude": claude, "notifications": notifications, "schedules.poll_sources.*": poll_source}
-    return Rules(zones.load_zone, checks, problems)
+    return Rules(zones.load_zone, checks, problems, untold)
 
 
 class Parts:
@@ -73,7 +75,6 @@ class Parts:
         self._memory = settings.state / "memory"
         self._notifications: tuple[Mapping[str, Any], NotifySettings] = {}, NotifySettings()
         self._skills = SkillEngine(settings.skills, built_in(self._tools()))
-        self._poller = Poller(_Seen(scheduler), environment, withheld=self._withheld)
         self.place = Place.of(str(settings.config))
         paths = CronPaths.beside(settings.config, settings.state)
         read_by = replace(rules(self._skills, environment), clean=self._clean)
@@ -95,7 +96,8 @@ class Parts:
             self._scheduler.now,
             enabled=self.daemon.enabled_now,
             zone=_zone_of,
-            poll=self._poll,
+            poll=Polls(self._scheduler, self._environment, self._notice_secrets, _zone_of),
+            begins=self.daemon.begun,
             log_run=self._log_run,
             redact=self._clean,
         )
@@ -118,17 +120,16 @@ class Parts:
     def _clean(self, text: str) -> str:
         return redact(text, self._notify_settings().secrets())
 
-    def _withheld(self) -> Sequence[str]:
-        """The variables that hold the secrets of notices: no job's business."""
+    def _notice_secrets(self) -> Collection[str]:
+        """The variables that hold the secrets of notices: nobody else's business."""
         config = self.daemon.config
-        sections = () if config is None else config.notifications.values()
-        return [
-            name
-            for section in sections
-            if isinstance(section, Mapping)
-            for key, name in section.items()
-            if key.endswith("_env") and isinstance(name, str)
-        ]
+        return () if config is None else tuple(_variables(config.notifications))
+
+    def _withheld(self) -> Collection[str]:
+        """The variables that no job sees: the secrets of notices, and those that URLs are polled with."""
+        config = self.daemon.config
+        headers = () if config is None else _variables(config.poll_sources)
+        return (*self._notice_secrets(), *headers)
 
     # ── skills ──
 
@@ -163,22 +164,19 @@ class Parts:
         zone = None if config is None else zones.load_zone(config.timezone)
         return self._scheduler.now().astimezone(zone or UTC)
 
-    # ── polls ──
-
-    async def _poll(self, claim: Claim) -> Polled:
-        now = self._scheduler.now().astimezone(_zone_of(claim))
-        job = f"{claim.job.key.owner}/{claim.job.key.name}"
-        found = await self._poller.check(parse_source(claim.job.target.options["poll"]), job, now)
-
-        async def done() -> None:
-            await self._poller.mark(found, job, self._scheduler.now())
-
-        return Polled(found.triggered, found.items, found.count, found.reason, done)
-
 
 def _zone_of(claim: Claim) -> tzinfo:
     """The job's zone; that of a single instant has nothing to do with when it is."""
     return zones.load_zone(claim.job.schedule.given.zone or "UTC") or UTC
+
+
+def _variables(section: Mapping[str, Any]) -> Iterator[str]:
+    """The variables of the environment that a section names, however deep."""
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from _variables(value)
+        elif key.endswith("_env") and isinstance(value, str):
+            yield value
 
 
 class _Programs(Collection[str]):
@@ -199,22 +197,6 @@ class _Programs(Collection[str]):
 
     def __len__(self) -> int:
         return len(self._now())
-
-
-class _Seen:
-    """What poll jobs have dealt with, beside the jobs in the store."""
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-
-    async def load(self, job: str) -> Mapping[str, str]:
-        """What was saved last."""
-        record = await self._scheduler.documents.get(_SEEN, job)
-        return {} if record is None else msgspec.json.decode(record.value, type=dict[str, str])
-
-    async def save(self, job: str, seen: Mapping[str, str]) -> None:
-        """Keeps this in its place."""
-        await self._scheduler.documents.put(_SEEN, job, msgspec.json.encode(seen).decode())
 
 
 async def fetch(

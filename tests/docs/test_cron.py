@@ -10,6 +10,7 @@ import pytest
 from support.processes import WAKEFUL, eventually, without_secrets
 from wakeful.cron_main import read
 from wakeful.faces.cli.cron_options import CronOptions
+from wakeful.faces.cron.definitions import _KEYS as JOB_KEYS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -39,6 +40,8 @@ def test_every_key_of_the_page_is_one_that_is_read() -> None:
         for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
             for key in re.findall(r"`([a-z_]+)", row):
                 assert f'"{key}"' in source, key
+    # And the other way round: what a job may say stands there.
+    assert {key for key in JOB_KEYS if f"`{key}`" not in job and f'`{key}: "' not in job} == set()
 
 
 @pytest.mark.slow

@@ -216,6 +216,21 @@ def test_after_a_kill_what_was_cut_off_runs_again_and_a_failure_keeps_its_retry(
     assert row["error"] == "ended by signal 9"
 
 
+def test_a_failed_run_that_is_switched_off_before_its_retry_is_a_failure_and_told(desktop: Desktop) -> None:
+    desktop.script("fails.py", "raise SystemExit(3)\n")
+    retry = {"max_attempts": 2, "delay_seconds": 4}
+    desktop.write({"name": "fails", "every": "1s", "script": "fails.py", "retry": retry, "notify": ["memory"]})
+    desktop.daemon()
+    eventually(rows(desktop, "fails"), "the first attempt")
+    assert desktop.call("toggle", "fails", "off").returncode == 0
+    (row, *_) = eventually(rows(desktop, "fails", status="failed"), "its end")
+    assert row["error"] == "exit code 3; not tried again: the job is off: its switch in state.json"
+    assert row["session_id"].startswith("cron-fails.py-")
+    told = desktop.state / "memory" / "state" / "notifications.yaml"
+    eventually(lambda: told.exists() and "not tried again" in told.read_text(), "a notice")
+    assert desktop.asked("list")[0]["failure_count"] >= 1
+
+
 def test_a_program_of_a_skill_that_a_killed_daemon_left_is_not_beside_its_repetition(desktop: Desktop) -> None:
     began = desktop.home / "began"
     steps = [
@@ -263,6 +278,16 @@ def test_b3_11_a_job_is_run_once_with_a_daemon_and_without_one(desktop: Desktop)
         {"name": "quick", "cron": "0 3 1 1 *", "script": "quick.py", "enabled": False},
         {"name": "fails", "cron": "0 3 1 1 *", "script": "fails.py", "retry": {"max_attempts": 2, "delay_seconds": 1}},
         {"name": "overdue", "every": "1s", "script": "quick.py"},
+        {"name": "past", "at": "2020-01-31T09:00:00Z", "script": "quick.py"},
+        {
+            "name": "nothing",
+            "trigger": "poll",
+            "condition": "none",
+            "poll_interval": "1d",
+            "script": "quick.py",
+            "notify": ["memory"],
+        },
+        poll_sources={"none": {"type": "command", "command": ["true"]}},
     )
     done = desktop.call("daemon", "--run-job", "quick")
     assert (done.returncode, done.stdout) == (0, "quick\n")
@@ -272,6 +297,14 @@ def test_b3_11_a_job_is_run_once_with_a_daemon_and_without_one(desktop: Desktop)
     assert "failed: exit code 3" in done.stderr
     (row,) = desktop.history("fails")
     assert row["attempts"] == 2
+    assert "is told of it" not in done.stderr
+    done = desktop.call("run", "past")
+    assert done.returncode == 3
+    assert "job 'past' runs no more: its last instant has passed" in done.stderr
+    done = desktop.call("run", "nothing")
+    assert done.returncode == 1
+    assert "skipped: any: 0 of 0 items count" in done.stderr
+    assert "is told of it" not in done.stderr
     # Nothing else was run by that, however overdue.
     assert desktop.history("overdue") == []
     assert desktop.call("run", "nobody").returncode == 3
@@ -279,6 +312,8 @@ def test_b3_11_a_job_is_run_once_with_a_daemon_and_without_one(desktop: Desktop)
     daemon = desktop.daemon()
     done = desktop.call("daemon", "--run-job", "quick")
     assert (done.returncode, done.stdout) == (0, "quick\n")
+    done = desktop.call("run", "past")
+    assert "job 'past' runs no more: its last instant has passed" in done.stderr
     daemon.send_signal(signal.SIGTERM)
     assert daemon.wait(20) == 0
 

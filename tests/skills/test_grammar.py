@@ -315,6 +315,17 @@ def test_keys_of_steps_that_mean_nothing_are_warned_of(kitchen: Kitchen) -> None
     assert words[4:] == ["'conditon' is ignored; did you mean condition?", "'outputs' is ignored; did you mean output?"]
 
 
+def test_a_condition_that_asks_for_the_variable_of_its_loop_is_warned_of(kitchen: Kitchen) -> None:
+    (warning,) = kitchen.problems("""
+        name: tried
+        inputs: {mrs: array}
+        steps:
+          - {id: tell, loop: inputs.mrs, loop_var: mr, condition: mr.urgent, tool: ask, args: {question: "{{ mr }}"}}
+        """)
+    assert warning[0] == "warning"
+    assert "step 'tell': the condition is looked at once, before the loop: it can't know 'mr'" in warning[1]
+
+
 def test_names_that_nobody_makes_are_warned_of(kitchen: Kitchen) -> None:
     """B3.30: a typo is told before it matters; what is looked at with `default` may be missing."""
     problems = kitchen.problems("""

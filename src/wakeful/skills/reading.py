@@ -191,8 +191,11 @@ def _look_for_unknown_names(skill: Skill, places: Places) -> None:
     for step in skill.steps:
         here = known | ({step.loop_var} if step.has_loop else set())
         asked = _asked(step.args, step.value, step.loop, step.block)
-        asked |= step.condition.names if step.condition else frozenset()
-        _warn_of(asked - here, here, f"step {step.name!r}", step.where, places)
+        at_once = step.condition.names if step.condition else frozenset()
+        _warn_of((asked | at_once) - here, here, f"step {step.name!r}", step.where, places)
+        if step.has_loop and step.loop_var in at_once - known:
+            about = f"step {step.name!r}: the condition is looked at once, before the loop"
+            places.warn(step.where, f"{about}: it can't know {step.loop_var!r}")
         for name in step.names:
             known |= {name, f"{name}_error", *([f"{name}_parsed"] if step.tool else [])}
     for output in skill.outputs:

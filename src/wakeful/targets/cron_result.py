@@ -65,7 +65,8 @@ class Report:
     def details(self, error: str | None) -> str:
         """One line for the memory."""
         run = self.claim.run
-        took = (self.ended - self.began).total_seconds()
+        # The clock may have been set back meanwhile.
+        took = max(0.0, (self.ended - self.began).total_seconds())
         facts = f"skill {self.claim.job.target.address}, session {self.session.session_id}, attempt {run.attempt}"
         return f"{facts}, {took:.1f} s" + (f": {error}" if error else "")
 
@@ -95,6 +96,16 @@ def result_of(report: Report, performed: Performed, said: Said, failure: str | N
     }
     facts = _facts(performed.facts, redact)
     return msgspec.json.encode({**result, "truncated": True} if facts is None else facts | result)
+
+
+def with_error(result: bytes | None, error: str) -> bytes | None:
+    """The result of an earlier attempt, with what is to be told in place of its error."""
+    if result is None:
+        return None
+    try:
+        return msgspec.json.encode({**msgspec.json.decode(result, type=dict[str, Any]), "error": error})
+    except msgspec.DecodeError:
+        return result
 
 
 def _facts(facts: Mapping[str, Any], redact: Redact) -> dict[str, Any] | None:

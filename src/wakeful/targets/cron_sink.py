@@ -12,9 +12,10 @@ import msgspec
 
 from wakeful.core.ports import Claim
 from wakeful.core.run import Cause, Failed, Outcome, Rejected, Skipped, Succeeded
-from wakeful.targets.cron_result import Report, result_of, said_of
+from wakeful.targets.cron_result import Report, result_of, said_of, with_error
 from wakeful.targets.failures import Failure, FailureRules
 from wakeful.targets.sessions import CronSession, Sessions
+from wakeful.targets.telling import told
 from wakeful.targets.work import Perform, Performed, Work, refused
 
 log = logging.getLogger("wakeful.cron")
@@ -24,6 +25,10 @@ SCRIPT_MODE = "python_script"
 _TIMEOUT = timedelta(seconds=600)
 # Who keeps the memory has so long to note a run.
 _NOTE_S = 10.0
+# How the errors of attempts begin that only looked, and failed at that.
+_NOT_LOOKED = ("can't tell whether the condition holds", "looking whether the condition holds took too long")
+# Of an error beside which something else is to be told.
+_ERROR_SHOWN = 300
 
 
 async def _nothing() -> None:
@@ -46,13 +51,14 @@ class Surroundings:
     """What the sink asks of others.
 
     ``enabled`` gives the reason why a scheduled run may not be done now. ``poll`` looks whether a poll job's condition
-    holds. ``log_run`` notes an action and its details in the memory. ``redact`` takes secrets out of a text. ``zone``
-    is the one whose local time a session's id tells.
+    holds; ``begins`` hears of those of which it does, or can't be told. ``log_run`` notes an action and its details in
+    the memory. ``redact`` takes secrets out of a text. ``zone`` is the one whose local time a session's id tells.
     """
 
     now: Callable[[], datetime]
     enabled: Callable[[Claim], str | None] = lambda _: None
     poll: Callable[[Claim], Awaitable[Polled]] | None = None
+    begins: Callable[[Claim], None] = lambda _: None
     log_run: Callable[[str, str], Awaitable[None]] | None = None
     redact: Callable[[str], str] = str
     zone: Callable[[Claim], tzinfo] = lambda claim: claim.job.schedule.zone
@@ -81,15 +87,16 @@ class CronSink:
         # Who asks for a run by hand means it.
         reason = self._around.enabled(claim) if claim.run.cause is Cause.SCHEDULE else None
         if reason is not None:
-            return Skipped(reason)
+            return _left(claim, reason)
         if "poll" not in claim.job.target.options:
             return await self._run(claim, None)
         polled = await self._poll(claim)
-        if isinstance(polled, Failed):
-            return polled
-        if not polled.triggered:
-            return Skipped(polled.reason or f"the condition does not hold: {polled.count} items")
-        return await self._run(claim, polled)
+        if isinstance(polled, Polled) and not polled.triggered:
+            why = polled.reason or f"the condition does not hold: {polled.count} items"
+            # Who could not look before, and now finds nothing to do, has failed at nothing.
+            return Skipped(why) if _only_looked(claim) else _left(claim, why)
+        self._around.begins(claim)
+        return polled if isinstance(polled, Failed) else await self._run(claim, polled)
 
     async def _poll(self, claim: Claim) -> Polled | Failed:
         if self._around.poll is None:
@@ -98,9 +105,9 @@ class CronSink:
             async with asyncio.timeout((claim.job.timeout or _TIMEOUT).total_seconds()):
                 return await self._around.poll(claim)
         except TimeoutError:
-            return Failed("looking whether the condition holds took too long")
+            return Failed(_NOT_LOOKED[1])
         except Exception as error:
-            failed = Performed(False, error=f"can't tell whether the condition holds: {error}")
+            failed = Performed(False, error=f"{_NOT_LOOKED[0]}: {error}")
             return Failed(said_of(failed, self._around.redact).error or "")
 
     async def _run(self, claim: Claim, polled: Polled | None) -> Outcome:
@@ -177,6 +184,20 @@ class CronSink:
                 await self._around.log_run(action, report.details(error))
         except Exception:
             log.exception("run %s can't be noted in the memory", report.claim.run.id)
+
+
+def _only_looked(claim: Claim) -> bool:
+    errors = [str(each.get("error")) for each in claim.run.errors]
+    return bool(errors) and all(error.startswith(_NOT_LOOKED) for error in errors)
+
+
+def _left(claim: Claim, reason: str) -> Skipped | Rejected:
+    """The end of a run that is not performed now; what has failed before has not been nothing, and is told."""
+    if claim.run.attempt <= 1:
+        return Skipped(reason)
+    last = claim.run.errors[-1].get("error") if claim.run.errors else None
+    error = f"{told(last or 'failed', _ERROR_SHOWN)}; not tried again: {reason}"
+    return Rejected(error, with_error(claim.run.result, error))
 
 
 def _mode(claim: Claim) -> str:

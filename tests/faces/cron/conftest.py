@@ -101,7 +101,10 @@ class Sink:
         if takes:
             await here.world.clock.sleep(takes)
         answer = here.answers.get(name, Succeeded(b'{"output":"done","success":true}'))
-        return answer(claim) if callable(answer) else answer
+        outcome = answer(claim) if callable(answer) else answer
+        if "poll" in claim.job.target.options and not isinstance(outcome, Skipped):
+            here.daemon.begun(claim)
+        return outcome
 
     async def available(self) -> None:
         pass

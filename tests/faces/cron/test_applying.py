@@ -83,6 +83,8 @@ async def test_only_the_jobs_of_the_file_itself_are_touched(here: Any, job: Any)
         '{"jira": {}}',
         '{"schedules": []}',
         '{"schedules": {"jobs": {}}}',
+        '{"schedules": {}}',
+        '{"schedules": {"jobs": null}}',
         '{"schedules": {"jobs": [{"name": "a", "cron": "0 0 30 2 *", "skill": "s"}]}}',
         '{"schedules": {"jobs": [{"name": "a", "cron": "61 * * * *", "skill": "s"}, {"name": "b"}]}}',
         b'{"schedules": {"jobs": [\xff]}}',
@@ -194,6 +196,21 @@ async def test_an_instant_that_had_passed_when_the_job_came_or_was_edited_does_n
     await here.advance(hours=12)
     assert here.names() == []
     assert (await here.row("late"))["status"] == "completed"
+
+
+async def test_what_an_instant_that_has_passed_means_is_told_by_what_became_of_it(
+    here: Any, job: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs = job("late", None, at="2026-01-26T13:00:00Z"), job("once", None, at="2026-01-26T14:00:00Z")
+    late = "2026-01-26 13:00:00 UTC has passed: it will not run"
+    assert (await here.load(*jobs))["warnings"] == [f"job 'late': {late}"]
+    await here.advance(minutes=5)
+    assert here.names() == ["once"]
+    assert (await here.load(*jobs))["warnings"] == [f"job 'late': {late}"]
+    assert (await here.row("late"))["warnings"] == [late]
+    assert (await here.row("once"))["warnings"] == []
+    assert [record.getMessage() for record in caplog.records].count(f"job 'late': {late}") == 1
+    assert (await here.load(jobs[1]))["warnings"] == []
 
 
 async def test_an_instant_that_passed_while_nobody_could_run_it_is_caught_up(here: Any, job: Any) -> None:

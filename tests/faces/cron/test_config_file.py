@@ -78,7 +78,7 @@ def test_s3_1_to_s3_5_the_section_and_what_holds_for_all_its_jobs() -> None:
     config = read({"enabled": False, "timezone": "America/New_York", "execution_mode": "skill_direct", "jobs": []})
     assert (config.enabled, config.timezone, config.execution_mode) == (False, "America/New_York", "skill_direct")
     assert config.jobs == {}
-    usual = read({})
+    usual = read({"jobs": []})
     assert (usual.enabled, usual.timezone, usual.execution_mode) == (True, "UTC", "claude_cli")
     assert due(one({"timezone": "America/New_York"})) == ["Mon 26 14:00:00"]
     assert one({"execution_mode": "skill_direct"}).job.target.options["mode"] == "skill_direct"
@@ -151,23 +151,48 @@ def test_ten_thousand_jobs_are_the_most() -> None:
 
 
 def test_sections_that_others_understand_are_checked_by_them_and_given_as_they_are() -> None:
-    def check(value: object) -> None:
+    def check(value: object) -> Sequence[str]:
         assert isinstance(value, dict)
         if "bad" in value:
             raise ValueError("bad is not good")
+        return ["odd: nobody reads this key"] if "odd" in value else ()
 
     paths = ("schedules.claude", "notifications", "schedules.poll_sources.*")
     checks = dict.fromkeys(paths, check)
-    good = {"claude": {"a": 1}, "poll_sources": {"mrs": {"b": 2}}}
+    good = {"jobs": [], "claude": {"a": 1}, "poll_sources": {"mrs": {"b": 2}}}
     config = read(good, {"notifications": {"c": 3}}, checks=checks)
     assert (config.claude, config.poll_sources, config.notifications) == ({"a": 1}, {"mrs": {"b": 2}}, {"c": 3})
-    bad: Any = {"claude": {"bad": 1}, "poll_sources": {"mrs": {"bad": 2}, "x": 5}}
+    odd = {"jobs": [], "claude": {}, "poll_sources": {"mrs": {"odd": 2}}}
+    assert read(odd, {"notifications": {"odd": 3}}, checks=checks).warnings == (
+        "notifications: odd: nobody reads this key",
+        "schedules.poll_sources.mrs: odd: nobody reads this key",
+    )
+    bad: Any = {"jobs": [], "claude": {"bad": 1}, "poll_sources": {"mrs": {"bad": 2}, "x": 5}}
     assert problems(bad, root={"notifications": {"bad": 3}}, checks=checks) == (
         "schedules.claude: bad is not good",
         "notifications: bad is not good",
         "schedules.poll_sources.mrs: bad is not good",
         "schedules.poll_sources.x: must be an object in braces, not 5",
     )
+
+
+def test_b3_17_a_notice_that_can_not_be_sent_is_told_when_the_file_is_read() -> None:
+    def untold(section: object, targets: Sequence[str]) -> Mapping[str, str]:
+        assert section == {"slack": {}}
+        return {each: f"no {each}" for each in targets if each not in ("memory", "slack")}
+
+    jobs: list[Any] = [{"name": name, "cron": "* * * * *", "skill": "s"} for name in ("a", "b", "c")]
+    jobs[1]["notify"] = ["memory", "email", "slack"]
+    given = {"jobs": jobs, "default_notify": ["desktop"]}
+    assert read(given, {"notifications": {"slack": {}}}, untold=untold).warnings == (
+        "schedules.default_notify: nobody is told: no desktop",
+        "schedules.jobs[1].notify: nobody is told: no email",
+    )
+
+
+@pytest.mark.parametrize("section", [{}, {"jobs": None}, {"enabled": True}])
+def test_b3_15_a_section_without_jobs_is_no_section_with_none(section: Any) -> None:
+    assert problems(section) == ("schedules.jobs: missing: write [] if there are none",)
 
 
 # ── a job ──
@@ -549,6 +574,6 @@ def test_a_file_cut_off_anywhere_is_refused(example: Any) -> None:
 
 
 def test_the_programs_that_skills_may_start_are_names() -> None:
-    assert read({"skill_programs": ["git", "gh"]}).skill_programs == ("git", "gh")
-    assert read({}).skill_programs == ()
-    assert problems({"skill_programs": "git"})[0].startswith("schedules.skill_programs: must be a list")
+    assert read({"jobs": [], "skill_programs": ["git", "gh"]}).skill_programs == ("git", "gh")
+    assert read({"jobs": []}).skill_programs == ()
+    assert problems({"jobs": [], "skill_programs": "git"})[0].startswith("schedules.skill_programs: must be a list")

@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from wakeful.core.run import Failed, RunState
+from wakeful.core.ports import Claim
+from wakeful.core.run import Failed, Outcome, Rejected, RunState, Skipped
 
 pytestmark = pytest.mark.anyio
 
@@ -63,6 +65,15 @@ async def test_b3_35_a_run_of_an_unknown_job_is_refused(here: Any) -> None:
     assert "no job 'nobody'" in answer["error"]
 
 
+async def test_a_run_of_a_job_whose_only_instant_has_passed_is_refused_by_that(here: Any, job: Any) -> None:
+    await here.load(job("past", None, at="2026-01-26T13:00:00Z"), job("once", None, at="2026-01-26T14:00:00Z"))
+    await here.advance(minutes=5)
+    assert here.names() == ["once"]
+    for name in ("past", "once"):
+        answer = await here.daemon.run_job(name)
+        assert answer["error"] == f"job {name!r} runs no more: its last instant has passed"
+
+
 async def test_b3_35_a_caller_may_wait_for_what_became_of_a_run_after_its_last_attempt(here: Any, job: Any) -> None:
     await here.load(job("a", "0 0 1 1 *", retry={"max_attempts": 2, "delay_seconds": 5}))
     here.answers["a"] = Failed("no luck", b'{"session_id":"cron-a-1","output":"x","error":"no luck"}')
@@ -90,6 +101,64 @@ async def test_s3_33_s3_41_starts_successes_and_failures_are_told(here: Any, job
     assert len(here.events("JobStarted")) == 2
     # Scheduled again.
     assert (await here.row("bad"))["status"] == "scheduled"
+
+
+async def test_of_a_poll_that_finds_nothing_no_start_is_told(here: Any, job: Any) -> None:
+    polls = job("a", None, trigger="poll", poll_interval="1m", condition="mrs")
+    await here.load(polls, poll_sources={"mrs": {"type": "command", "command": ["true"]}})
+    here.answers["a"] = Skipped("any: 0 of 0 items count")
+    await here.advance(minutes=3)
+    assert here.names() == ["a"] * len(here.names())
+    assert (here.events("JobStarted"), (await here.daemon.status())["running_jobs"]) == ([], {})
+    here.answers["a"] = Failed("it broke")
+    await here.advance(minutes=1)
+    run = (await here.runs("a"))[0].id.hex
+    assert (here.events("JobStarted"), here.events("JobFailed")) == ([["a", run]], [["a", run, "it broke"]])
+
+
+@dataclass
+class Nobody:
+    """A sink of notices that can't be sent."""
+
+    outcome: Outcome
+
+    async def deliver(self, claim: Claim) -> Outcome:
+        return self.outcome
+
+    async def available(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("outcome", [Rejected("no such channel"), Failed("no server")])
+async def test_b3_17_a_notice_that_nobody_gets_is_told(
+    here: Any, job: Any, caplog: pytest.LogCaptureFixture, outcome: Outcome
+) -> None:
+    here.world.scheduler.attach(f"notify/default/{here.config}", Nobody(outcome), 4)
+    await here.load(job("a", "0 9 * * *", timezone="America/New_York", notify=["email"]))
+    await here.advance(minutes=5)
+    (run,) = await here.runs("a")
+    told = [json.loads(text) for kind, text in here.events("Event") if kind == "notice_failed"]
+    # What may still come is no failure yet.
+    assert bool(told) == isinstance(outcome, Rejected)
+    await here.advance(hours=1)
+    told = [json.loads(text) for kind, text in here.events("Event") if kind == "notice_failed"]
+    assert told == [{"job": "a", "execution_id": run.id.hex, "target": "email", "error": outcome.error}]
+    sentence = f"nobody could be told by email of run {run.id.hex} of job 'a': {outcome.error}"
+    assert [record.getMessage() for record in caplog.records].count(sentence) == 1
+    # That is no failure of the job, and nobody is told of it as of one.
+    assert (here.events("JobFailed"), (await here.daemon.stats())["jobs_failed"]) == ([], 0)
+
+
+async def test_b3_17_a_notice_that_became_too_old_while_no_daemon_ran_is_told(here: Any, job: Any) -> None:
+    await here.load(job("a", "0 9 * * *", timezone="America/New_York", notify=["email"]))
+    await here.advance(minutes=5)
+    await here.restart()
+    assert not [kind for kind, _ in here.events("Event") if kind == "notice_failed"]
+    await here.stop()
+    await here.advance(hours=1)
+    await here.restart()
+    (told,) = [json.loads(text) for kind, text in here.events("Event") if kind == "notice_failed"]
+    assert (told["job"], told["target"], told["error"]) == ("a", "email", "it is too old")
 
 
 async def test_a_listener_that_fails_keeps_nobody_from_working(here: Any, job: Any) -> None:
@@ -174,12 +243,12 @@ async def test_c2_3_4_a_daemon_whose_scheduler_is_off_or_whose_file_is_missing_s
 
 
 async def test_the_sections_of_others_are_there_for_them(asleep: Any) -> None:
-    asleep.write_text('{"schedules": {"claude": {"command": ["claude"]}}, "notifications": {"memory": {}}}')
+    asleep.write_text('{"schedules": {"jobs": [], "claude": {"command": ["claude"]}}, "notifications": {"memory": {}}}')
     assert asleep.daemon.config is None
     await asleep.start()
     assert asleep.daemon.config.claude == {"command": ["claude"]}
     assert asleep.daemon.config.notifications == {"memory": {}}
-    asleep.write_text('{"schedules": {"claude": {"command": ["other"]}}, "notifications": {"memory": {}}}')
+    asleep.write_text('{"schedules": {"jobs": [], "claude": {"command": ["other"]}}, "notifications": {"memory": {}}}')
     await asleep.reload()
     assert asleep.daemon.config.claude == {"command": ["other"]}
 

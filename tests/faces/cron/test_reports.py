@@ -72,7 +72,7 @@ async def test_s3_95_b3_10_the_success_rate_is_a_fraction_with_three_digits(
 ) -> None:
     await here.load(job("a"))
     record = replace(await here.record("a"), succeeded=succeeded, failed=failed)
-    assert stats_of({"a": record})["success_rate"] == rate
+    assert stats_of([record])["success_rate"] == rate
 
 
 async def test_s3_28_c2_2_status_and_stats(here: Any, job: Any) -> None:
@@ -99,3 +99,25 @@ async def test_the_times_follow_the_zone_of_the_file_or_are_utc(here: Any, job: 
     assert (await here.row("a"))["next_run"] == "2026-01-27T09:00:00+00:00"
     await here.load(job("a", "0 9 * * *", timezone="Asia/Tokyo"), timezone="Europe/Berlin")
     assert (await here.row("a"))["next_run"] == "2026-01-27T01:00:00+01:00"
+
+
+async def test_a_config_that_never_could_be_used_left_no_jobs_of_before(asleep: Any, job: Any) -> None:
+    asleep.write_text("{")
+    await asleep.start()
+    assert (await asleep.daemon.health())["message"].startswith("running with no jobs, as there are none of before: ")
+    await asleep.load(job("a"))
+    asleep.write_text("{")
+    await asleep.reload()
+    assert (await asleep.daemon.health())["message"].startswith("running with the jobs of before: ")
+
+
+async def test_c2_4_5_what_history_has_is_counted_whatever_became_of_the_jobs(here: Any, job: Any) -> None:
+    await here.load(job("a"), job("gone"))
+    here.answers["gone"] = Failed("no")
+    await here.advance(minutes=3)
+    await here.load(job("a"))
+    history = await here.daemon.get_history(1000)
+    assert {row["job"] for row in history} == {"a", "gone"}
+    assert (await here.daemon.get_state())["total_history"] == len(history)
+    stats = (await here.daemon.health())["stats"]
+    assert (stats["total_executions"], stats["successful"], stats["failed"]) == (6, 3, 3)

@@ -47,6 +47,22 @@ async def test_s3_49_values_are_read_by_section_and_dotted_key(there: Any) -> No
             await get("schedules", key)
 
 
+async def test_a_name_with_a_dot_or_of_digits_is_reached_in_quotes(there: Any) -> None:
+    names = ("0", "nightly.tests", 'a "b".c')
+    jobs = [{"name": name, "cron": f"{n} 1 * * *", "skill": "s"} for n, name in enumerate(names)]
+    assert (await there.daemon.update_config("schedules", "jobs", jobs[::-1]))["success"]
+    get = there.daemon.get_config
+    assert await get("schedules", "jobs.0.name") == 'a "b".c'
+    assert await get("schedules", 'jobs."0".cron') == "0 1 * * *"
+    assert await get("schedules", 'jobs."a \\"b\\".c".cron') == "2 1 * * *"
+    assert (await there.daemon.update_config("schedules", 'jobs."nightly.tests".cron', "9 1 * * *"))["success"]
+    assert await get("schedules", 'jobs."nightly.tests".cron') == "9 1 * * *"
+    assert await get("schedules", '"timezone"') == "UTC"
+    for key, said in (('jobs."0', "no second quote"), ('jobs."0"cron', "no dot"), ('jobs."1"', "has no '1'")):
+        with pytest.raises(ValueError, match=said):
+            await get("schedules", key)
+
+
 async def test_b3_36_only_two_sections_are_read_and_secrets_are_covered(there: Any) -> None:
     get = there.daemon.get_config
     for section in ("jira", "gitlab", "", "nothing"):

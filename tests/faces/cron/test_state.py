@@ -72,6 +72,17 @@ async def test_s3_65_a_duration_is_exactly_the_difference_of_the_times_beside_it
         assert row["duration_ms"] == (ended - started) / timedelta(milliseconds=1)
 
 
+async def test_a_duration_is_not_negative_though_the_clock_was_set_back_meanwhile(here: Any, job: Any) -> None:
+    here.takes["a"] = 30
+    await here.load(job("a", "* * * * *"))
+    await here.advance(seconds=70)
+    here.world.set_clock(hours=-1)
+    await here.advance(seconds=60)
+    rows = [row for row in await here.daemon.get_history(50) if row["completed_at"]]
+    assert rows
+    assert {row["duration_ms"] for row in rows} <= {0, 30_000}
+
+
 async def test_s3_69_b3_34_the_newest_come_first_and_the_snapshot_has_twenty(here: Any, job: Any) -> None:
     await here.load(job("a"))
     await here.advance(minutes=30)

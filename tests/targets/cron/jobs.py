@@ -78,6 +78,7 @@ class Place:
     poll: Callable[[Claim], Awaitable[Any]] | None = None
     noted: list[tuple[str, str]] = field(default_factory=list)
     now: datetime = NINE
+    begun: list[UUID] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.sessions = Sessions(self.folder)
@@ -89,6 +90,7 @@ class Place:
             now=lambda: self.now,
             enabled=lambda _: self.disabled,
             poll=self.poll,
+            begins=lambda claim: self.begun.append(claim.run.id),
             log_run=self.note,
             redact=self.redact,
             zone=lambda _: NEW_YORK,

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from targets.cron.commands import PATH, FakeClaude, left, restless
@@ -333,6 +334,29 @@ async def test_available_returns_at_once(place: Place) -> None:
     await place.sink.available()
 
 
+def tried(last: str = "exit code 3", **more: Any) -> Claim:
+    """A run whose first attempt has failed."""
+    made = cron_claim(attempt=2, **more)
+    kept = json.dumps({"session_id": SESSION, "error": last}).encode()
+    run = msgspec.structs.replace(
+        made.run, errors=({"attempt": 1, "at": NINE.isoformat(), "error": last},), result=kept
+    )
+    return Claim(run, made.job)
+
+
+async def test_s3_80_a_failed_run_that_is_switched_off_before_its_retry_has_failed(place: Place, mode: Mode) -> None:
+    place.disabled = "the job is off"
+    outcome = await place.sink.deliver(tried())
+    assert isinstance(outcome, Rejected)
+    assert outcome.error == "exit code 3; not tried again: the job is off"
+    assert result(outcome) == {"session_id": SESSION, "error": outcome.error}
+    outcome = await place.sink.deliver(tried("x" * 500))
+    assert isinstance(outcome, Rejected)
+    assert outcome.error.endswith("x…; not tried again: the job is off")
+    assert len(outcome.error) < 400
+    assert mode.given == []
+
+
 # Poll jobs.
 
 
@@ -376,6 +400,32 @@ async def test_a_poll_job_whose_condition_does_not_hold_is_not_run(
 ) -> None:
     assert await polling(place, polled).sink.deliver(cron_claim(poll="{}")) == outcome
     assert (mode.given, place.logs()) == ([], [])
+
+
+async def test_a_failed_run_whose_source_has_nothing_any_more_has_failed(place: Place, mode: Mode) -> None:
+    outcome = await polling(place, Polled(False, reason="any: 0 of 0 items count")).sink.deliver(tried(poll="{}"))
+    assert isinstance(outcome, Rejected)
+    assert outcome.error == "exit code 3; not tried again: any: 0 of 0 items count"
+    assert mode.given == []
+
+
+@pytest.mark.parametrize("fault", [OSError("no route"), TimeoutError()])
+async def test_who_could_not_look_and_then_finds_nothing_has_failed_at_nothing(place: Place, fault: Exception) -> None:
+    failed = await polling(place, fault).sink.deliver(cron_claim(poll="{}"))
+    assert isinstance(failed, Failed)
+    outcome = await polling(place, Polled(False, reason="nothing")).sink.deliver(tried(failed.error, poll="{}"))
+    assert outcome == Skipped("nothing")
+
+
+@pytest.mark.parametrize(
+    ("polled", "told"), [(Polled(False), []), (Polled(True, [1], 1), [RUN]), (OSError("no route"), [RUN])]
+)
+async def test_a_poll_begins_when_there_is_something_to_do_or_that_can_not_be_told(
+    place: Place, polled: Polled | Exception, told: list[Any]
+) -> None:
+    made = polling(place, polled)
+    await made.sink.deliver(cron_claim(poll="{}"))
+    assert made.begun == told
 
 
 async def test_a_job_that_polls_nothing_is_not_asked(place: Place) -> None:

@@ -27,13 +27,14 @@ RUN = "0123456789abcdef0123456789abcdef"
 NOTICE = {
     "job": "daily_standup",
     "owner": "file//home/me/config.json",
+    "target": "standup",
     "run_id": RUN,
     "scheduled_for": "2026-03-01T12:00:00+00:00",
     "ended_at": "2026-03-01T12:02:30+00:00",
     "state": "succeeded",
     "attempts": 1,
     "error": None,
-    "result": {"session_id": "cron-standup-20260301-120000", "output": "All is well.\nTwo MRs.", "skill": "standup"},
+    "result": {"session_id": "cron-standup-20260301-120000", "output": "All is well.\nTwo MRs."},
 }
 
 

@@ -46,7 +46,7 @@ async def test_s3_84_c2_9_2_a_notice_is_kept_in_the_memory(sink: Open, notice: O
             "message": "Failed after 3 attempts: exit code 1: no such thing",
             "success": False,
             "job_name": "daily_standup",
-            "skill": "",
+            "skill": "standup",
             "id": f"{2:032x}",
         },
     ]

@@ -193,3 +193,10 @@ def test_without_apprise_the_sentence_says_how_to_get_it(monkeypatch: pytest.Mon
     with pytest.raises(ValueError, match=r"^apprise\.x: needs apprise: pip install wakeful\[notify\]$"):
         read_settings({"apprise": {"x": "ntfy://topic"}}, {})
     assert read_settings({"slack": {"token": "x"}}, {}).slack is not None
+
+
+def test_an_entry_of_apprise_that_nobody_reads_is_told() -> None:
+    section = {"apprise": {"phone": {"url_env": "URL", "tittle": "x"}}}
+    assert read_settings(section, {"URL": "json://localhost/phone"}).warnings == (
+        "apprise.phone.tittle: nobody reads this key",
+    )

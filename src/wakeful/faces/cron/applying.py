@@ -12,6 +12,7 @@ from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.job import Job, JobKey, JobRecord, JobState
 from wakeful.core.ports import JobQuery, Put
 from wakeful.faces.cron.definitions import NAMESPACE
+from wakeful.faces.cron.timing import has_passed
 from wakeful.scheduler import Scheduler
 
 log = logging.getLogger("wakeful.cron")
@@ -35,7 +36,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What has to be done, by name. Jobs that are ``over`` had their last instant: nothing is done for them."""
+    """What has to be done, by name. Jobs that are ``over`` had their last instant: nothing is done for them.
+
+    Those of them that are ``late`` never had their turn: when they came, it had passed.
+    """
 
     removed: tuple[str, ...]
     paused: Mapping[str, str]
@@ -43,6 +47,7 @@ class Difference:
     added: tuple[str, ...]
     resumed: tuple[str, ...]
     over: frozenset[str]
+    late: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.removed or self.paused or self.changed or self.added or self.resumed)
@@ -77,6 +82,7 @@ def difference(
         added=added,
         resumed=tuple(name for name, record in there.items() if rest[name].held is None and _held(record)),
         over=over,
+        late=tuple(name for name, each in wanted.items() if name in over and not ran(each.job, complete.get(name))),
     )
 
 
@@ -87,14 +93,17 @@ def same(live: Job, wanted: Job) -> bool:
     return live == replace(wanted, schedule=live.schedule)
 
 
+def ran(wanted: Job, complete: JobRecord | None) -> bool:
+    """Whether a job that is over had its turn, and did not come too late for it."""
+    return complete is not None and complete.job.schedule.given == wanted.schedule.given
+
+
 def _over(wanted: Job, live: JobRecord | None, complete: JobRecord | None, now: datetime) -> bool:
     """Whether a job had its last instant, or its only one had passed before anybody knew of it."""
     schedule = wanted.schedule
     if live is not None and live.job.schedule.given == schedule.given:
         return False
-    if live is None and complete is not None and complete.job.schedule.given == schedule.given:
-        return True
-    return schedule.recurrence is None and schedule.first is not None and schedule.first <= now
+    return (live is None and ran(wanted, complete)) or has_passed(schedule, now)
 
 
 def _held(record: JobRecord) -> bool:

@@ -7,17 +7,19 @@ from typing import Any
 
 import msgspec
 
-from wakeful.core.preview import warnings
 from wakeful.core.recurrence import Zones
+from wakeful.core.redaction import redact
 from wakeful.core.schedule import Schedule, ScheduleText
 from wakeful.faces.cron.definitions import JobSpec, Place, Shared, fallback, mode, read_job, targets
 from wakeful.faces.cron.forms import flag, shown, texts
 from wakeful.faces.cron.retrying import NO_RETRY, read_retry
 from wakeful.faces.cron.sections import Findings, Section
-from wakeful.faces.cron.timing import zone_name
+from wakeful.faces.cron.timing import surprises, zone_name
 
-# Raises ``ValueError`` where a section can't be used.
-Check = Callable[[object], None]
+# What is only odd about a section, in sentences; raises ``ValueError`` where it can't be used.
+Check = Callable[[object], Sequence[str]]
+# (the section ``notifications``, targets) → those that nothing can be sent to, and why; raises as a check does.
+Untold = Callable[[object, Sequence[str]], Mapping[str, str]]
 # What is wrong with a skill's inputs: (skill, inputs, mode) → (severity, sentence); an ``error`` keeps it from running,
 # and so does a ``ValueError``.
 Validator = Callable[[str, Mapping[str, Any], str], Sequence[tuple[str, str]]]
@@ -54,7 +56,7 @@ class Reading:
     """What is known when a file is read.
 
     ``checks`` are those of sections that others understand, by their paths: ``schedules.claude``,
-    ``notifications``, and ``schedules.poll_sources.*`` for each source.
+    ``notifications``, and ``schedules.poll_sources.*`` for each source. ``untold`` knows whom nobody can tell.
     """
 
     place: Place
@@ -62,6 +64,7 @@ class Reading:
     now: datetime
     checks: Mapping[str, Check] = field(default_factory=dict)
     validate: Validator | None = None
+    untold: Untold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,11 @@ def read_config(content: bytes, reading: Reading) -> CronConfig:
     shared = _shared(section, sources, reading)
     enabled = section.get("enabled", flag, True)
     programs = section.get("skill_programs", texts(100, 255), ())
+    if isinstance(root["schedules"], dict) and "jobs" not in section:
+        # For the same reason; null is no list, either.
+        section.wrong("jobs", "missing: write [] if there are none")
     jobs = _jobs(section, shared, reading)
+    _look_for_untold(section, shared, jobs, others["notifications"], reading)
     if found.problems:
         raise ConfigFileError(found.problems)
     return CronConfig(
@@ -166,9 +173,34 @@ def _check(value: object, path: str, rule: str, reading: Reading, found: Finding
     if check is None or not isinstance(value, dict):
         return
     try:
-        check(value)
+        for sentence in check(value):
+            found.odd(path, sentence)
     except ValueError as error:
         found.wrong(path, str(error))
+
+
+def _look_for_untold(
+    section: Section, shared: Shared, jobs: Mapping[str, JobSpec], notifications: object, reading: Reading
+) -> None:
+    """A notice that can't be sent is told where it is asked for, not when somebody waits for it in vain."""
+    asked = {f"{section.path}.default_notify": shared.notify}
+    for number, spec in enumerate(jobs.values()):
+        # Of the default is told once, not for each job that has it.
+        if spec.notify is not shared.notify:
+            asked[f"{section.path}.jobs[{number}].notify"] = spec.notify
+    every = tuple(dict.fromkeys(target for some in asked.values() for target in some))
+    if reading.untold is None or not every:
+        return
+    try:
+        why = reading.untold(notifications, every)
+    except ValueError:
+        # The section itself is wrong, which has been noted.
+        return
+    for path, some in asked.items():
+        for target in some:
+            if target in why:
+                # A webhook in the place of a channel would be shown.
+                section.found.odd(path, f"nobody is told: {redact(why[target])}")
 
 
 def _poll_sources(section: Section, reading: Reading) -> Mapping[str, Mapping[str, Any]]:
@@ -189,7 +221,7 @@ def _jobs(section: Section, shared: Shared, reading: Reading) -> Mapping[str, Jo
         return {}
     jobs: dict[str, JobSpec] = {}
     places: dict[str, str] = {}
-    surprises = _Surprises(reading.now)
+    odd = _Surprises(reading.now)
     for number, value in enumerate(listed):
         one = Section(value, f"{section.path}.jobs[{number}]", section.found)
         spec = read_job(one, shared) if isinstance(value, dict) else None
@@ -200,7 +232,7 @@ def _jobs(section: Section, shared: Shared, reading: Reading) -> Mapping[str, Jo
             one.wrong("name", f"{shown(name)} is the name of {places[name]} already")
         places.setdefault(name, one.path)
         if spec is not None:
-            for sentence in surprises(spec.job.schedule):
+            for sentence in odd(spec.job.schedule):
                 section.found.odd(one.path, sentence)
             jobs.setdefault(name, _validated(spec, one, reading.validate))
     return jobs
@@ -215,7 +247,7 @@ class _Surprises:
 
     def __call__(self, schedule: Schedule) -> tuple[str, ...]:
         if schedule.given not in self._known:
-            self._known[schedule.given] = warnings(schedule, self._now)
+            self._known[schedule.given] = surprises(schedule, self._now)
         return self._known[schedule.given]
 
 

@@ -16,6 +16,7 @@ from wakeful.faces.cron.config_file import (
     ConfigFileError,
     CronConfig,
     Reading,
+    Untold,
     Validator,
     read_config,
 )
@@ -39,6 +40,7 @@ class Rules:
     zones: Zones
     checks: Mapping[str, Check] = field(default_factory=dict)
     validate: Validator | None = None
+    untold: Untold | None = None
     clean: Callable[[str], str] = redact
 
 
@@ -92,7 +94,8 @@ class ConfigSource:
             ConfigFileError: it could not be used.
         """
         rules = self._rules
-        return read_config(content, Reading(self.place, rules.zones, self._now(), rules.checks, rules.validate))
+        reading = Reading(self.place, rules.zones, self._now(), rules.checks, rules.validate, rules.untold)
+        return read_config(content, reading)
 
     async def _mended(self) -> bool:
         """Whether jobs whose inputs were wrong are right now: their skills may have been written since."""

@@ -2,17 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
 from wakeful.core.errors import WakefulError
-from wakeful.core.job import JobKey, JobRecord, JobState
+from wakeful.core.job import JobKey, JobState
 from wakeful.core.ports import Attachment, Claim, JobQuery
+from wakeful.faces.cron.asking import AskedRuns
 from wakeful.faces.cron.config_file import CronConfig
 from wakeful.faces.cron.config_source import Rules
 from wakeful.faces.cron.definitions import NAMESPACE
@@ -21,17 +21,16 @@ from wakeful.faces.cron.following import RunFollower
 from wakeful.faces.cron.history import HistoryReader, Row, told
 from wakeful.faces.cron.keeping import CronPaths, Keeper
 from wakeful.faces.cron.precedence import scheduler_on
-from wakeful.faces.cron.reports import Jobs, Life, health_report, stats_of
+from wakeful.faces.cron.reports import Jobs, Life, health_report
 from wakeful.faces.cron.settings import WRITABLE, Settings
 from wakeful.faces.cron.snapshot import HISTORY, Snapshot
 from wakeful.faces.cron.switches import SCHEDULER
+from wakeful.faces.cron.untold import UntoldNotices
 from wakeful.faces.cron.views import AHEAD, Shown, job_rows
 from wakeful.faces.cron.watching import FileWatch
 from wakeful.scheduler import Scheduler
 
 log = logging.getLogger("wakeful.cron")
-
-_LOOK_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,8 @@ class CronDaemon:
         owner = self._keeper.source.place.owner
         self._history = HistoryReader(scheduler, owner, self._zone)
         self._follower = RunFollower(owner, self._listeners, self._keeper.held)
+        self._asked = AskedRuns(scheduler, self._keeper, self._history, self._follower)
+        self._untold = UntoldNotices(scheduler, self._keeper.source.place.notices, self._listeners)
         self._settings = Settings(self._keeper.source, habits.writable, rules.clean)
         self._snapshot = Snapshot(paths.snapshot, self.get_state, habits.write)
         self._watch = FileWatch((paths.config, paths.state), self._look, habits.poll)
@@ -94,7 +95,8 @@ class CronDaemon:
         await self._keeper.recall()
         await self._keeper.refresh()
         changed = self._listeners.add(lambda *_: self._snapshot.changed())
-        self._endings = [self._scheduler.observe(self._follower), changed]
+        self._endings = [changed, *(self._scheduler.observe(each) for each in (self._follower, self._untold))]
+        await self._untold.look()
         self._attachments = self._attach()
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._snapshot.run(), name="wakeful-cron-snapshot")]
@@ -141,7 +143,7 @@ class CronDaemon:
         if self._asleep_since is None:
             self._sleeps += 1
         elif slept is None:
-            slept = now - self._asleep_since
+            slept = max(now - self._asleep_since, timedelta(0))
         self._asleep_since = None
         for attachment in self._attachments:
             attachment.resume()
@@ -160,16 +162,19 @@ class CronDaemon:
         """Why a run may not be done now, by a fresh look at the switches; ``None`` if it may."""
         return self._keeper.held(claim)
 
+    def begun(self, claim: Claim) -> None:
+        """Of a job that polls: there is something to do, or that can't be told. Others begin at their delivery."""
+        self._follower.begun(claim)
+
     # ── jobs ──
 
     async def run_job(self, name: str) -> Row:
         """Runs a job once, beside its schedule, be it on or off; its execution id, at once."""
-        key = self._key(name)
-        if await self._scheduler.get(key) is None:
-            return {"success": False, "job": name, "job_name": name, "error": f"there is no job {name!r} to run"}
-        run = await self._scheduler.run_now(key)
-        log.info("job %r runs, as asked: %s", name, run.hex)
-        return {"success": True, "job": name, "job_name": name, "execution_id": run.hex}
+        return await self._asked.run(name)
+
+    def absent(self, name: str) -> str:
+        """Why there is no such job to run."""
+        return self._asked.absent(name)
 
     async def wait_for_run(self, execution_id: str) -> Row:
         """What became of an execution, as a row of history, once it has ended: after its last attempt.
@@ -177,18 +182,7 @@ class CronDaemon:
         Raises:
             ValueError: there is none of the daemon's jobs.
         """
-        try:
-            run_id = UUID(execution_id)
-        except ValueError:
-            raise ValueError(f"{execution_id!r:.80} is no execution id") from None
-        while True:
-            run = await self._scheduler.run(run_id)
-            row = None if run is None else await self._history.of(run)
-            if run is None or row is None:
-                raise ValueError(f"there is no execution {execution_id} of a job of this daemon")
-            if run.state.ended:
-                return row
-            await self._follower.next_settled(_LOOK_AGAIN_S)
+        return await self._asked.wait(execution_id)
 
     async def list_jobs(self) -> list[Row]:
         """All jobs in the order of the file, with their next five runs and what is wrong with them."""
@@ -254,7 +248,7 @@ class CronDaemon:
         """Reads the files now, whether they have changed or not, and applies what they say."""
         found = await self._keeper.refresh(anyway=True)
         config, error = self.config, self._keeper.source.error
-        warnings = () if config is None or error else config.warnings
+        warnings = () if config is None or error else (*config.warnings, *self._keeper.late)
         count = 0 if config is None else len(config.jobs)
         changes = "no difference" if found is None else str(found)
         return {"success": error is None, "error": error, "jobs": count, "changes": changes, "warnings": list(warnings)}
@@ -291,7 +285,7 @@ class CronDaemon:
             "execution_mode": None if config is None else config.execution_mode,
             "jobs": rows,
             "history": await self._history.read(HISTORY),
-            "total_history": stats_of(shown.records)["total_executions"],
+            "total_history": await self._history.total(),
             "updated_at": told(shown.now, shown.zone),
             "running": self._started_at is not None,
             "config_error": self._keeper.source.error,
@@ -319,7 +313,7 @@ class CronDaemon:
             "jobs": [{"name": row["name"], "next_run": row["next_run"]} for row in state["jobs"]],
             "job_count": len(state["jobs"]),
             "recent_executions": state["history"],
-            "running_jobs": await self._running(),
+            "running_jobs": await self._asked.under_way(),
             "config_error": life.config_error,
             "state_error": life.state_error,
         }
@@ -338,7 +332,7 @@ class CronDaemon:
     async def health(self) -> Row:
         """Whether jobs are claimed on time, and everything that the documents' health reports tell beside that."""
         shown = await self._shown()
-        jobs = Jobs(shown.records, shown.zone, shown.now)
+        jobs = Jobs(shown.records, shown.ever, shown.zone, shown.now)
         return health_report(self._life(), jobs, self._scheduler.health())
 
     def _life(self) -> Life:
@@ -362,21 +356,13 @@ class CronDaemon:
             self._snapshot.changed()
 
     async def _shown(self) -> Shown:
-        config, records = self.config, await self._keeper.applying.live()
-        complete: Mapping[str, JobRecord] = {}
-        if config is not None and any(name not in records for name in config.jobs):
-            query = JobQuery(NAMESPACE, self._keeper.source.place.owner, states=(JobState.COMPLETED,), ended=True)
-            complete = {record.job.key.name: record async for record in self._scheduler.all_jobs(query)}
+        query = JobQuery(NAMESPACE, self._keeper.source.place.owner, ended=True)
+        ever = [record async for record in self._scheduler.all_jobs(query)]
+        # The newest of a name comes last.
+        live = {record.job.key.name: record for record in ever if record.ended_at is None}
+        complete = {record.job.key.name: record for record in ever if record.state is JobState.COMPLETED}
         switches = self._keeper.state.switches
-        return Shown(config, switches, records, self._zone(), self._scheduler.now(), complete)
-
-    async def _running(self) -> Mapping[str, str]:
-        """The runs under way here: without those that were cancelled, of which nobody is told."""
-        for execution_id in tuple(self._follower.running):
-            run = await self._scheduler.run(UUID(execution_id))
-            if run is None or run.state.ended:
-                self._follower.running.pop(execution_id, None)
-        return dict(self._follower.running)
+        return Shown(self.config, switches, live, self._zone(), self._scheduler.now(), complete, ever)
 
     def _on(self) -> tuple[bool, str]:
         config = self.config

@@ -32,6 +32,13 @@ class RunFollower:
         job, run = claim.job, claim.run
         if job.key.owner != self._owner or (run.cause is Cause.SCHEDULE and self._held(claim) is not None):
             return
+        # What looks for something to do has not begun: the sink tells when it has found it.
+        if "poll" not in job.target.options:
+            self.begun(claim)
+
+    def begun(self, claim: Claim) -> None:
+        """An attempt is really made: the first of a run is told."""
+        job, run = claim.job, claim.run
         again = run.id.hex in self.running or run.attempt > 1
         self.running[run.id.hex] = job.key.name
         if not again:

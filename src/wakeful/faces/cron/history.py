@@ -51,6 +51,12 @@ class HistoryReader:
         zone = self._zone()
         return [row_of(run, jobs[run.job_id], zone) for run in runs if run.job_id in jobs]
 
+    async def total(self) -> int:
+        """How many runs the history has in all."""
+        states = tuple(state for state in RunState if state not in _NOT_RUN)
+        query = RunQuery(namespace=NAMESPACE, owner=self._owner, states=states, limit=1, count=True)
+        return (await self._scheduler.runs(query)).total or 0
+
     async def of(self, run: Run) -> Row | None:
         """The row of one run, if it is of one of the owner's jobs."""
         record = (await self._jobs({run.job_id})).get(run.job_id)
@@ -82,7 +88,8 @@ def row_of(run: Run, record: JobRecord, zone: tzinfo) -> Row:
         "status": status,
         "success": status == "success" if run.state.ended else None,
         "timed_out": bool(result.get("timed_out", False)),
-        "duration_ms": None if started is None or ended is None else (ended - started) // _MILLISECOND,
+        # The clock may have been set back meanwhile.
+        "duration_ms": None if started is None or ended is None else max(0, (ended - started) // _MILLISECOND),
         "error": None if status == "success" else error,
         "output_preview": str(result.get("output") or "")[:_PREVIEW],
         "exit_code": result.get("exit_code"),

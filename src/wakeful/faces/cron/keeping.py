@@ -16,6 +16,7 @@ from wakeful.faces.cron.events import Listeners
 from wakeful.faces.cron.precedence import held_by, scheduler_on, settled_switches
 from wakeful.faces.cron.state_file import StateFile
 from wakeful.faces.cron.switches import Switch, Switches
+from wakeful.faces.cron.timing import too_late
 from wakeful.scheduler import Scheduler
 
 log = logging.getLogger("wakeful.cron")
@@ -45,6 +46,8 @@ class Keeper:
         self.source = ConfigSource(paths.config, rules, scheduler.now)
         self.state = StateFile(paths.state, scheduler.now)
         self.applying = Applying(scheduler, self.source.place.owner)
+        # Of jobs whose only instant had passed when they came, in sentences.
+        self.late: tuple[str, ...] = ()
         self._scheduler = scheduler
         self._listeners = listeners
         self._refreshing = asyncio.Lock()
@@ -87,6 +90,7 @@ class Keeper:
             await self._remember(config, switches, before)
             found = await self.applying.apply(self.wanted(config, switches))
             self._applied = (config, switches)
+            self._tell_late(config, found)
             self._tell(before, found, news=news)
             return found
 
@@ -159,6 +163,13 @@ class Keeper:
             if was != now:
                 self._listeners.tell("Event", kind, msgspec.json.encode({"error": now}).decode())
         self._told = told
+
+    def _tell_late(self, config: CronConfig, found: Difference) -> None:
+        late = tuple(f"job {name!r}: {too_late(config.jobs[name].job.schedule)}" for name in found.late)
+        for sentence in late:
+            if sentence not in self.late:
+                log.warning("%s", sentence)
+        self.late = late
 
     def _tell(self, before: tuple[CronConfig, Switches] | None, found: Difference, *, news: bool) -> None:
         if news or found:

@@ -1,6 +1,6 @@
 """How the daemon is: its counts, its health, and what comes next, as the documents name them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from fractions import Fraction
@@ -32,9 +32,10 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """The live jobs, and how their times are told."""
+    """The live jobs, by name; all that there are, the ended ones, too; and how their times are told."""
 
     records: Mapping[str, JobRecord]
+    ever: Sequence[JobRecord]
     zone: tzinfo
     now: datetime
 
@@ -44,7 +45,7 @@ def health_report(life: Life, jobs: Jobs, engine: Health) -> Row:
 
     The daemon is healthy if claims are made on time; what its jobs come to is told, and makes it no worse.
     """
-    counts = stats_of(jobs.records)
+    counts = stats_of(jobs.ever)
     due = next_of(jobs.records)
     last = _last_execution(jobs)
     total, failed = counts["total_executions"], counts["failed"]
@@ -79,13 +80,13 @@ def health_report(life: Life, jobs: Jobs, engine: Health) -> Row:
     }
 
 
-def stats_of(records: Mapping[str, JobRecord]) -> Row:
-    """How often the jobs ran, and how well.
+def stats_of(records: Sequence[JobRecord]) -> Row:
+    """How often these jobs ran, and how well.
 
     ``success_rate`` is a fraction with three digits, rounded half to even; null before the first run has ended.
     """
-    succeeded = sum(record.succeeded for record in records.values())
-    failed = sum(record.failed for record in records.values())
+    succeeded = sum(record.succeeded for record in records)
+    failed = sum(record.failed for record in records)
     total = succeeded + failed
     rate = None if not total else float(round(Fraction(succeeded, total), 3))
     return {"total_executions": total, "successful": succeeded, "failed": failed, "success_rate": rate}
@@ -121,7 +122,8 @@ def _message(life: Life, jobs: Jobs, engine: Health) -> str:
     if not engine.ok:
         return engine.reason
     if life.config_error is not None:
-        return f"running with the jobs of before: {life.config_error}"
+        jobs_now = "the jobs of before" if jobs.records else "no jobs, as there are none of before"
+        return f"running with {jobs_now}: {life.config_error}"
     if life.state_error is not None:
         return f"running with the switches of before: {life.state_error}"
     if not life.enabled:

@@ -40,6 +40,9 @@ class Settings:
     async def get(self, section: str, key: str = "") -> Any:
         """A section's value at a dotted key, all of it without one; secrets are covered up.
 
+        Of a list, a number is a place, and anything else the name of an object in it; in quotes, it is always a name:
+        ``jobs."nightly.tests".cron``.
+
         Raises:
             ValueError: the section may not be read, or there is no such value.
         """
@@ -135,8 +138,27 @@ def _skip(text: str, at: int) -> int:
     return at if match is None else match.end()
 
 
+class _Name(str):
+    """A part of a key that stood in quotes."""
+
+
 def _split(key: str) -> tuple[str, ...]:
-    return tuple(key.split(".")) if key else ()
+    parts: list[str] = []
+    at = 0
+    while key and at <= len(key):
+        if key.startswith('"', at):
+            try:
+                name, end = json.JSONDecoder().raw_decode(key, at)
+            except ValueError:
+                raise ValueError(f"{shown(key)} has no second quote to a name") from None
+            parts.append(_Name(name))
+        else:
+            end = key.find(".", at) if "." in key[at:] else len(key)
+            parts.append(key[at:end])
+        if end < len(key) and key[end] != ".":
+            raise ValueError(f"{shown(key)} has no dot after a name in quotes")
+        at = end + 1
+    return tuple(parts)
 
 
 def _get(value: Any, key: str) -> Any:
@@ -148,11 +170,12 @@ def _place(value: Any, part: str, path: str) -> Any:
     if isinstance(value, dict):
         return part
     if isinstance(value, list):
-        if part.isascii() and part.isdigit() and len(part) < 9 and int(part) < len(value):
+        number = part.isascii() and part.isdigit() and len(part) < 9 and not isinstance(part, _Name)
+        if number and int(part) < len(value):
             return int(part)
-        for number, each in enumerate(value):
+        for place, each in enumerate(value):
             if _get(each, "name") == part:
-                return number
+                return place
     raise ValueError(f"{path} has no {shown(part)}")
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from wakeful.core.civil import Dst
 from wakeful.core.cron import Cron
+from wakeful.core.describe import moment
 from wakeful.core.duration import Every
 from wakeful.core.errors import WakefulError
 from wakeful.core.moments import parse_instant, parse_local
+from wakeful.core.preview import warnings
 from wakeful.core.recurrence import Zones
 from wakeful.core.schedule import Schedule, ScheduleText, parse_schedule
 from wakeful.core.syntaxes import named_zone
@@ -68,6 +70,21 @@ def read_when(section: Section, zone: str, now: datetime, zones: Zones) -> When 
         return When(schedule, trigger, written)
 
     return section.get(key, read) if key in section else read(_POLL_INTERVAL)
+
+
+def has_passed(schedule: Schedule, now: datetime) -> bool:
+    """Whether this is a single instant, which is over."""
+    return schedule.recurrence is None and schedule.first is not None and schedule.first <= now
+
+
+def too_late(schedule: Schedule) -> str:
+    """What is told of an instant that had passed when the job came."""
+    return f"{moment(schedule.first)} has passed: it will not run" if schedule.first is not None else ""
+
+
+def surprises(schedule: Schedule, now: datetime) -> tuple[str, ...]:
+    """What may surprise in a schedule; of an instant that has passed, only who knows the job can tell what it means."""
+    return () if has_passed(schedule, now) else warnings(schedule, now)
 
 
 def _written(value: Any, *, bare: bool) -> str:

@@ -1,19 +1,20 @@
 """A job of the file as it is shown: what the file says, what the switches say, and what the store knows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from itertools import islice
 
 from wakeful.core.describe import describe
-from wakeful.core.job import Job, JobRecord, JobState
-from wakeful.core.preview import warnings
+from wakeful.core.job import JobRecord, JobState
 from wakeful.core.run import RunState
+from wakeful.faces.cron.applying import ran
 from wakeful.faces.cron.config_file import CronConfig
 from wakeful.faces.cron.definitions import JobSpec
 from wakeful.faces.cron.history import STATUS, Row, told
 from wakeful.faces.cron.precedence import held_by, job_on
 from wakeful.faces.cron.switches import Switches
+from wakeful.faces.cron.timing import has_passed, surprises, too_late
 
 AHEAD = 5
 
@@ -29,6 +30,8 @@ class Shown:
     now: datetime
     # Jobs of the file that are not live: those whose last instant has passed, by name.
     complete: Mapping[str, JobRecord] = field(default_factory=dict)
+    # All that there are of the file, the ended ones, too.
+    ever: Sequence[JobRecord] = ()
 
 
 def job_rows(shown: Shown, ahead: int = 0) -> list[Row]:
@@ -36,10 +39,6 @@ def job_rows(shown: Shown, ahead: int = 0) -> list[Row]:
     specs = {} if shown.config is None else shown.config.jobs
     names = list(specs) + [name for name in shown.records if name not in specs]
     return [_row(name, specs.get(name), shown, ahead) for name in names]
-
-
-def _to_come(job: Job, now: datetime) -> bool:
-    return job.schedule.recurrence is not None or (job.schedule.first is not None and job.schedule.first > now)
 
 
 def _row(name: str, spec: JobSpec | None, shown: Shown, ahead: int) -> Row:
@@ -50,7 +49,7 @@ def _row(name: str, spec: JobSpec | None, shown: Shown, ahead: int) -> Row:
     row |= {"execution_mode": options.get("mode"), "persona": options.get("persona")}
     row |= _switched(name, shown, record)
     row |= _of_store(record, shown.zone)
-    if record is None and job is not None and _to_come(job, shown.now):
+    if record is None and job is not None and not has_passed(job.schedule, shown.now):
         row |= {"status": "pending", "reason": "it was just read, and is about to be stored"}
     if ahead and job is not None:
         row["next_runs"] = (
@@ -58,7 +57,9 @@ def _row(name: str, spec: JobSpec | None, shown: Shown, ahead: int) -> Row:
             if record is None or not row["active"]
             else [told(at, shown.zone) for at in islice(_following(record), ahead)]
         )
-        row["warnings"] = list(warnings(job.schedule, shown.now))
+        row["warnings"] = list(surprises(job.schedule, shown.now))
+        if name not in shown.records and has_passed(job.schedule, shown.now) and not ran(job, record):
+            row["warnings"].append(too_late(job.schedule))
         row["schedule"] = describe(job.schedule)
     return row
 

@@ -60,6 +60,7 @@ def read_message(claim: Claim, secrets: Iterable[str]) -> Message:
         at = datetime.fromisoformat(said["ended_at"] or said["scheduled_for"])
         state, job, run_id, attempts = said["state"], str(said["job"]), str(said["run_id"]), int(said["attempts"])
         result = said["result"] if isinstance(said.get("result"), dict) else {}
+        skill = said.get("target")
         error = said.get("error") or result.get("error")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as wrong:
         raise NotANoticeError(f"the data is no notice of a run: {type(wrong).__name__}") from wrong
@@ -83,7 +84,7 @@ def read_message(claim: Claim, secrets: Iterable[str]) -> Message:
         at=at,
         job=name,
         run_id=run_id,
-        skill=told(clean(result.get("skill")), _NAME_LIMIT),
+        skill=told(clean(skill), _NAME_LIMIT),
     )
 
 

@@ -69,11 +69,13 @@ def read_settings(section: object, environment: Mapping[str, str]) -> NotifySett
     slack, email, apprise = fields.part("slack"), fields.part("email"), fields.part("apprise")
     # Neither has anything to be set.
     nothing = [part for part in (fields.part("memory"), fields.part("desktop")) if part is not None]
+    entries = {} if apprise is None else {name: _entry(apprise, name) for name in apprise.names()}
+    parts = (fields, slack, email, *nothing, *entries.values())
     return NotifySettings(
         None if slack is None else _slack(slack),
         None if email is None else _email(email),
-        {} if apprise is None else _apprise(apprise),
-        tuple(said for part in (fields, slack, email, *nothing) if part is not None for said in part.unknown()),
+        {} if apprise is None else {name: _apprise_url(apprise, name, entry) for name, entry in entries.items()},
+        tuple(said for part in parts if part is not None for said in part.unknown()),
     )
 
 
@@ -147,25 +149,20 @@ def _security(fields: Fields) -> str:
     return "none" if starttls is False else "starttls"
 
 
-def _apprise(fields: Fields) -> Mapping[str, str]:
-    """Each entry is a URL of apprise's, or an object with ``url`` or ``url_env``."""
-    urls: dict[str, str] = {}
-    for name in fields.names():
-        url = _apprise_url(fields, name)
-        if problem := apprise_urls.problem(url):
-            raise fields.wrong(name, problem)
-        urls[name] = url
-    return urls
-
-
-def _apprise_url(fields: Fields, name: str) -> str:
+def _entry(fields: Fields, name: str) -> Fields | None:
+    """What stands at a name of apprise's, if that is an object with ``url`` or ``url_env``."""
     try:
-        entry = fields.part(name)
+        return fields.part(name)
     except ValueError:
-        entry = None
+        return None
+
+
+def _apprise_url(fields: Fields, name: str, entry: Fields | None) -> str:
     url = fields.text(name) if entry is None else entry.secret("url")
     if url is None:
         raise fields.wrong(name, "must be a URL of apprise's, or an object with url or url_env")
+    if problem := apprise_urls.problem(url):
+        raise fields.wrong(name, problem)
     return url
 
 
