@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
+from support.effort import at_most
 from support.stores import NOON, ms, s
 from wakeful.core.job import Calendar, Catchup, JobState, Overlap, RetryPolicy
 from wakeful.core.run import Run
@@ -215,3 +216,17 @@ async def test_a_rejected_run_counts_as_a_failure_in_a_row() -> None:
         here.answer("tick", Rejected("no"))
         await here.advance(minutes=3)
         assert (await state_of(here, "tick"))[0] is JobState.PAUSED
+
+
+async def test_a_year_of_quiet_costs_nothing_and_loses_no_lease(caplog: pytest.LogCaptureFixture) -> None:
+    async with world(NOON, nodes=2) as here:
+        await here.put("yearly", "0 13 1 3 *", retry=RetryPolicy(3, timedelta(seconds=30)))
+        # A turn of a node is some hundred lines: of the days of these years, none has one of its own.
+        with at_most(lines=100_000):
+            await here.advance(days=3 * 365)
+        assert [one.at.isoformat() for one in here.deliveries()] == [
+            "2027-03-01T13:00:00+00:00",
+            "2028-03-01T13:00:00+00:00",
+        ]
+        assert here.health().ok
+    assert "lease" not in caplog.text

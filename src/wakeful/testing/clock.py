@@ -53,7 +53,8 @@ class VirtualClock:
 
     A sleeper sleeps for a duration, as on a real machine: setting the wall clock does not wake it, nor does it sleep
     less because the machine was suspended. No real time passes. ``quiet`` may say for how long no alarm would find
-    anything to do: that much time passes at once, and those who look around every second do so at its end.
+    anything to do: that much time passes at once, and those who look around every second do so at its end; ``resting``
+    is told of it before.
     """
 
     def __init__(self, start: datetime) -> None:
@@ -62,6 +63,7 @@ class VirtualClock:
         self.boot_id = "boot-1"
         self.most_rounds = MOST_ROUNDS
         self.quiet: Callable[[], timedelta] = timedelta
+        self.resting: Callable[[timedelta], None] = _nothing
         self._awake = timedelta(0)
         self._alarms: list[_Sleeper] = []
         self._sleepers: list[_Sleeper] = []
@@ -138,7 +140,12 @@ class VirtualClock:
     def _step(self, end: timedelta) -> timedelta:
         exact = min(end, _next(self._sleepers) or end) - self._awake
         look = (_next(self._alarms) or end) - self._awake
-        return min(exact, look if look < SHORTEST_LOOK else max(look, self.quiet()))
+        if look < SHORTEST_LOOK or exact <= look:
+            return min(exact, look)
+        step = min(exact, max(look, self.quiet()))
+        if step > look:
+            self.resting(step)
+        return step
 
     def _wake(self, sleepers: "list[_Sleeper]", delay: timedelta) -> "asyncio.Future[None]":
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -157,6 +164,10 @@ class VirtualClock:
                 future = heappop(sleepers)[2]
                 if not future.done():
                     future.set_result(None)
+
+
+def _nothing(_: timedelta) -> None:
+    """Nobody is told."""
 
 
 def _next(sleepers: "list[_Sleeper]") -> timedelta | None:

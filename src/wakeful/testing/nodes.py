@@ -10,6 +10,7 @@ from uuid import UUID
 from wakeful.core.errors import ErrorCode, WakefulError
 from wakeful.core.ports import Alarm, Attachment, Clock, Entropy, Health, Observer, Sink, Store
 from wakeful.engine import Engine, Limits
+from wakeful.engine.lease import Lease
 from wakeful.testing.apps import App, Behaviour
 
 # Runs that one node has in flight to one queue's app.
@@ -46,6 +47,29 @@ class _Line:
         return getattr(self._store, name)
 
 
+class _Lease(Lease):
+    """A lease that ages only while something happens."""
+
+    def rest(self, by: timedelta) -> None:
+        if self._renewed_at is not None:
+            self._renewed_at += by
+
+
+class _Engine(Engine):
+    """An engine that can let time pass over it."""
+
+    def __init__(self, around: "Surroundings", store: Store, label: str) -> None:
+        super().__init__(store, around.clock, around.entropy, label, around.limits)
+        self._lease: _Lease = _Lease(store, around.clock, around.entropy, label, around.limits.lease)
+
+    @property
+    def serving(self) -> bool:
+        return bool(self._places.queues())
+
+    def rest(self, by: timedelta) -> None:
+        self._lease.rest(by)
+
+
 @dataclass(eq=False, slots=True)
 class _Node:
     """One process start."""
@@ -53,13 +77,13 @@ class _Node:
     number: int
     around: Surroundings
     line: _Line = field(init=False)
-    engine: Engine = field(init=False)
+    engine: _Engine = field(init=False)
 
     def __post_init__(self) -> None:
         around = self.around
         self.line = _Line(around.store)
         store = cast(Store, self.line)
-        self.engine = Engine(store, around.clock, around.entropy, label_of(self.number), around.limits)
+        self.engine = _Engine(around, store, label_of(self.number))
 
     def serve(self, queue: str) -> None:
         self.engine.attach(queue, App(self.around.behaviour, queue, self.number), APP_LIMIT)
@@ -73,6 +97,7 @@ class Nodes:
         self._around = around
         self._alive: dict[int, _Node] = {}
         self._dying: list[asyncio.Task[None]] = []
+        self._waiting = 0
 
     def start(self, number: int) -> None:
         """Starts a node.
@@ -122,9 +147,31 @@ class Nodes:
         for node in self._alive.values():
             node.engine.wake(at)
 
+    @property
+    def serving(self) -> bool:
+        """Whether a node can deliver to an app, as far as it knows."""
+        return any(node.engine.serving for node in self._alive.values())
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether somebody waits for runs, other than the nodes."""
+        return self._waiting > 0
+
     def listen(self, queues: Collection[str], alarm: Alarm) -> Callable[[], None]:
         """Rings the alarm when the first node brings runs to one of the queues."""
-        return self._first().engine.listen(queues, alarm)
+        stop = self._first().engine.listen(queues, alarm)
+        self._waiting += 1
+
+        def end() -> None:
+            self._waiting -= 1
+            stop()
+
+        return end
+
+    def rest(self, by: timedelta) -> None:
+        """So long nothing happens, and the store keeps all leases as they are."""
+        for node in self._alive.values():
+            node.engine.rest(by)
 
     def arrived(self, queue: str) -> None:
         """A run has come to wait in a queue: the first node hears of it."""

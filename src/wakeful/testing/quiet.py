@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from wakeful.core.ports import Claimed, Entropy, Heartbeat, Hold, Node, NodeId, Retention, Room, Settled
 from wakeful.core.settlement import Settlement
 from wakeful.engine.lease import renewal, trust
@@ -17,34 +19,53 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 # So long after the end of a killed node's lease another node has looked.
 _LOOK = timedelta(seconds=4)
 _NO_TIME = timedelta(0)
+# Ends that come by themselves: of runs that somebody holds, and of those that wait no longer than they may.
+_ENDING = """SELECT 1 WHERE EXISTS(SELECT 1 FROM runs WHERE lease_until IS NOT NULL)
+                OR EXISTS(SELECT 1 FROM runs WHERE expires_at IS NOT NULL AND state = 'waiting')"""
+_REST = """UPDATE nodes SET lease_until = lease_until + :by
+            WHERE lease_until >= 0 AND label IN (SELECT value FROM json_each(:labels))"""
 
 
 class WatchedStore(SqliteStore):
     """Nobody else writes, and all history is kept.
 
     Every claim says when something is due next; until then, or until something is written, nothing but the renewal of
-    leases happens, and that can wait for as long as a lease is trusted.
+    leases happens. While something is delivered or waited for, that can wait for as long as a lease is trusted;
+    otherwise leases are kept as they are, however long the time.
     """
 
     def __init__(self, path: Path, entropy: Entropy, lease: timedelta) -> None:
         super().__init__(path, load_zone, entropy, inline=True)
+        self._db = self._reader_db
         self._lease = lease
         self._due_at: datetime | None = None
         self._restless_until = _NO_TIME
         self._beats: dict[str, timedelta] = {}
 
-    def quiet_for(self, clock: VirtualClock, *, served: bool, delivering: bool) -> timedelta:
+    def quiet_for(self, clock: VirtualClock, *, served: bool, delivering: bool, waiting: bool) -> timedelta:
         """So long nothing happens, as far as store and leases go.
 
         Nothing is due where no queue is ``served``. While something is ``delivering``, leases are renewed in time:
-        that is how a node learns of what was cancelled.
+        that is how a node learns of what was cancelled. Who is ``waiting`` for runs looks at the time, too.
         """
         due_at = self._due_at if served else NEVER
         if due_at is None or clock.elapsed < self._restless_until:
             return _NO_TIME
+        due_in = due_at - clock.wall
         pause = renewal(self._lease) if delivering else trust(self._lease)
-        renew_at = min(self._beats.values(), default=clock.elapsed) + pause
-        return min(due_at - clock.wall, renew_at - clock.elapsed)
+        renew_in = min(self._beats.values(), default=clock.elapsed) + pause - clock.elapsed
+        if due_in <= renew_in or delivering or waiting or self._db.execute(_ENDING).fetchone():
+            return min(due_in, renew_in)
+        return due_in
+
+    def rest(self, by: timedelta, clock: VirtualClock) -> bool:
+        """Keeps the leases of those that live for so long, if they would end meanwhile; whether they would."""
+        if min(self._beats.values(), default=clock.elapsed) + trust(self._lease) >= clock.elapsed + by:
+            return False
+        values = {"by": by // timedelta(microseconds=1), "labels": msgspec.json.encode(list(self._beats)).decode()}
+        self._db.execute(_REST, values)
+        self._beats = {label: at + by for label, at in self._beats.items()}
+        return True
 
     def disturb(self) -> None:
         """Something happened that the store can't know of."""

@@ -84,7 +84,7 @@ class World:
         self._nodes = Nodes(Surroundings(store, clock, entropy, self._behaviour, limits))
         self._nodes.serve(app_queue(NAMESPACE, APP_ID))
         self.scheduler = Scheduler(store, clock, entropy, self._nodes, records=store.records)
-        clock.quiet = self._quiet
+        clock.quiet, clock.resting = self._quiet, self._rest
 
     # ── jobs ──
 
@@ -195,8 +195,16 @@ class World:
         # A node without room does not ask what is due.
         if behaviour.accepted or behaviour.in_flight * 2 >= self._room:
             return _NO_TIME
-        served = any(queue not in behaviour.away for queue in self._nodes.queues)
-        return self._store.quiet_for(self.clock, served=served, delivering=behaviour.in_flight > 0)
+        nodes = self._nodes
+        # Who has not called an app that is away does not know it, and who was refused asks it again.
+        served = nodes.serving or any(queue not in behaviour.away for queue in nodes.queues)
+        return self._store.quiet_for(
+            self.clock, served=served, delivering=behaviour.in_flight > 0, waiting=nodes.waited_for
+        )
+
+    def _rest(self, by: timedelta) -> None:
+        if self._store.rest(by, self.clock):
+            self._nodes.rest(by)
 
     def _job(self, name: str, schedule: str | None, given: dict[str, Any]) -> Job:
         syntax = given.pop("syntax", "crontab")
