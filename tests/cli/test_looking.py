@@ -79,6 +79,7 @@ def test_a_simulation_has_a_time_and_may_be_of_some_jobs(wakeful: Command, fill:
     assert [job["name"] for job in wakeful("simulate", "--json", "--namespace=other").json["jobs"]] == ["daily"]
 
 
+@pytest.mark.slow
 def test_a_simulation_ends_with_the_repeats_and_says_where_it_was_cut_off(wakeful: Command) -> None:
     wakeful("job", "put", "b", "R3/PT1M", "--app-id=x")
     wakeful("job", "put", "c", "@every 1m", "--repeats=2", "--app-id=x")
