@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from msgspec import structs
 
+from support.planned import new_record
 from support.schedules import at
 from wakeful.core.errors import ErrorCode, WakefulError
-from wakeful.core.job import Calendar, Job, JobKey, JobRecord, JobState, TargetSpec
+from wakeful.core.job import Calendar, Job, JobKey, JobRecord, TargetSpec
 from wakeful.core.outlook import MOST_FORECAST, Forecast, forecast, instants_of_the_past
 from wakeful.core.schedule import ScheduleText, parse_schedule
 
@@ -23,23 +24,7 @@ def a_record(
 ) -> JobRecord:
     when = parse_schedule(ScheduleText(schedule, **given), syntax, NOON, ZoneInfo)
     job = Job(JobKey("n", "app/a", "j"), when, TargetSpec("http", "x"), "q", calendars=calendars)
-    return JobRecord(
-        id=1,
-        job=job,
-        revision=1,
-        state=JobState.ACTIVE,
-        next_due_at=when.first_due(),
-        seq=0,
-        active=0,
-        succeeded=0,
-        failed=0,
-        not_run=0,
-        busy_at=None,
-        free_at=None,
-        last_run=None,
-        created_at=NOON,
-        ended_at=None,
-    )
+    return new_record(job)
 
 
 def foreseen(record: JobRecord, since: datetime = NOON, length: timedelta = WEEK) -> Forecast:

@@ -29,12 +29,17 @@ def a_record(
 ) -> JobRecord:
     when = parse_schedule(ScheduleText(schedule, due, ttl, repeats), "dapr", NOON, load_zone)
     job = Job(JobKey("n", "app/a", "j"), when, TargetSpec("http", "x"), "q", overlap=overlap, catchup=catchup)
+    return new_record(job)
+
+
+def new_record(job: Job) -> JobRecord:
+    """A job of which nothing has been planned yet."""
     return JobRecord(
         id=1,
         job=job,
         revision=1,
         state=JobState.ACTIVE,
-        next_due_at=when.first_due(),
+        next_due_at=job.schedule.first_due(),
         seq=0,
         active=0,
         succeeded=0,
