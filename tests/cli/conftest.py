@@ -14,8 +14,8 @@ import pytest
 
 from support.stores import NOON, QUEUE, finish
 from wakeful.clock import SystemClock
-from wakeful.core.job import Job
-from wakeful.core.ports import Put, Room
+from wakeful.core.job import Job, JobState
+from wakeful.core.ports import Put, Room, StateChange
 from wakeful.core.run import Outcome
 from wakeful.main import main
 from wakeful.stores.sqlite import SqliteStore
@@ -61,18 +61,20 @@ def wakeful(path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
 
 @pytest.fixture
 def fill(path: Path) -> Callable[..., None]:
-    """Stores jobs as of 2026-03-02 noon, and settles one run of each that has an outcome."""
+    """Stores jobs as of 2026-03-02 noon, paused if asked, and settles one run of each that has an outcome."""
 
-    def filled(*jobs: Job, outcomes: dict[str, Outcome] | None = None) -> None:
-        asyncio.run(_fill(path, jobs, outcomes or {}))
+    def filled(*jobs: Job, outcomes: dict[str, Outcome] | None = None, paused: bool = False) -> None:
+        asyncio.run(_fill(path, jobs, outcomes or {}, paused))
 
     return filled
 
 
-async def _fill(path: Path, jobs: tuple[Job, ...], outcomes: dict[str, Outcome]) -> None:
+async def _fill(path: Path, jobs: tuple[Job, ...], outcomes: dict[str, Outcome], paused: bool) -> None:
     store = SqliteStore(path, load_zone, os.urandom)
     for job in jobs:
         await store.put_job(job, Put.CREATE, NOON)
+        if paused:
+            await store.set_state(StateChange(job.key, JobState.PAUSED, None), NOON)
     if outcomes:
         claimed = await store.claim_due(1, {QUEUE: Room(100, 100)}, NOON + timedelta(seconds=1))
         for claim in claimed.claims:

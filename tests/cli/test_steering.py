@@ -36,9 +36,8 @@ def test_a_paused_job_shows_its_note_until_it_is_resumed(wakeful: Command, fill:
 
 
 def test_resuming_replays_nothing_unless_asked(wakeful: Command, fill: Fill) -> None:
-    fill(a_job("tick", "@every 10m", catchup=Catchup.ALL), a_job("tock", "@every 10m", catchup=Catchup.ALL))
-    for name in ("tick", "tock"):
-        wakeful("job", "pause", name)
+    jobs = (a_job(name, "@every 10m", catchup=Catchup.ALL) for name in ("tick", "tock"))
+    fill(*jobs, paused=True)
 
     assert "next due 2026-03-02 13:10:00Z" in wakeful("job", "resume", "tick").out
     (skipped,) = runs(wakeful)
@@ -46,6 +45,14 @@ def test_resuming_replays_nothing_unless_asked(wakeful: Command, fill: Fill) -> 
 
     assert "next due 2026-03-02 12:10:00Z" in wakeful("job", "resume", "tock", "--replay").out
     assert runs(wakeful, "tock") == []
+
+
+def test_what_was_due_before_a_pause_is_not_lost_by_it(wakeful: Command, fill: Fill) -> None:
+    fill(a_job("tick", "@every 10m", catchup=Catchup.ALL))
+    wakeful("job", "pause", "tick")
+
+    assert "next due 2026-03-02 12:10:00Z" in wakeful("job", "resume", "tick").out
+    assert runs(wakeful) == []
 
 
 def test_a_run_beside_the_schedule_leaves_it_alone(wakeful: Command, fill: Fill) -> None:

@@ -38,7 +38,8 @@ class WatchedStore(SqliteStore):
         super().__init__(path, load_zone, entropy, inline=True)
         self._db = self._reader_db
         self._lease = lease
-        self._due_at: datetime | None = None
+        # What each node heard since something was written: they need not serve the same queues.
+        self._due: dict[NodeId, datetime] = {}
         self._restless_until = _NO_TIME
         self._beats: dict[str, timedelta] = {}
 
@@ -48,10 +49,9 @@ class WatchedStore(SqliteStore):
         Nothing is due where no queue is ``served``. While something is ``delivering``, leases are renewed in time:
         that is how a node learns of what was cancelled. Who is ``waiting`` for runs looks at the time, too.
         """
-        due_at = self._due_at if served else NEVER
-        if due_at is None or clock.elapsed < self._restless_until:
+        if clock.elapsed < self._restless_until or (served and len(self._due) < len(self._beats)):
             return _NO_TIME
-        due_in = due_at - clock.wall
+        due_in = (min(self._due.values(), default=NEVER) if served else NEVER) - clock.wall
         pause = renewal(self._lease) if delivering else trust(self._lease)
         renew_in = min(self._beats.values(), default=clock.elapsed) + pause - clock.elapsed
         if due_in <= renew_in or delivering or waiting or self._db.execute(_ENDING).fetchone():
@@ -69,22 +69,24 @@ class WatchedStore(SqliteStore):
 
     def disturb(self) -> None:
         """Something happened that the store can't know of."""
-        self._due_at = None
+        self._due = {}
 
     def forget(self, label: str, now: timedelta) -> None:
         """That node is no more; once its lease is over, its runs come back."""
         self._beats.pop(label, None)
-        self._due_at = None
+        self._due = {}
         self._restless_until = now + self._lease + _LOOK
 
     async def _write(self, work: Any, item: Any, prepare: Any = None) -> Any:
-        self._due_at = None
+        self._due = {}
         return await super()._write(work, item, prepare)
 
     async def claim_due(self, node: NodeId, rooms: Mapping[str, Room], now: datetime) -> Claimed:
         """Takes what is due."""
+        others = {other: at for other, at in self._due.items() if other != node}
         claimed = await super().claim_due(node, rooms, now)
-        self._due_at = claimed.wake_at or NEVER
+        # What others heard still stands, unless this one has taken something.
+        self._due = {**({} if claimed.claims else others), node: claimed.wake_at or NEVER}
         return claimed
 
     async def claim_for(self, hold: Hold, rooms: Mapping[str, int], now: datetime) -> Claimed:
@@ -96,10 +98,9 @@ class WatchedStore(SqliteStore):
 
     async def settle(self, settlements: Sequence[Settlement], now: datetime) -> Settled:
         """Writes what became of runs."""
-        due_at = self._due_at
+        due = self._due
         settled = await super().settle(settlements, now)
-        if due_at is not None:
-            self._due_at = min(due_at, settled.wake_at or NEVER)
+        self._due = {node: min(at, settled.wake_at or NEVER) for node, at in due.items()}
         return settled
 
     async def heartbeat(self, node: Node, now: datetime) -> Heartbeat:
