@@ -32,7 +32,9 @@ def edit(record: JobRecord, job: Job, now: datetime) -> tuple[Job, Plan]:
 def _going_on(record: JobRecord, new: Schedule, now: datetime) -> Schedule | None:
     """The new schedule with what stays of the old one, if both are due at the same instants but for their ends."""
     old, due = record.job.schedule, record.next_due_at
-    if new.until is not None and new.until < now and due is not None and due <= now:
+    made = record.seq - record.not_run
+    over = (new.until is not None and new.until < now) or (new.repeats is not None and made >= new.repeats)
+    if over and due is not None and due <= now:
         # What was due after the new end is to be told.
         return None
     # The anchors of a relative schedule are those of its first definition.

@@ -23,7 +23,7 @@ _NO_TIME = timedelta(0)
 _ENDING = """SELECT 1 WHERE EXISTS(SELECT 1 FROM runs WHERE lease_until IS NOT NULL)
                 OR EXISTS(SELECT 1 FROM runs WHERE expires_at IS NOT NULL AND state = 'waiting')"""
 _REST = """UPDATE nodes SET lease_until = lease_until + :by
-            WHERE lease_until >= 0 AND label IN (SELECT value FROM json_each(:labels))"""
+            WHERE lease_until >= 0 AND id IN (SELECT value FROM json_each(:ids))"""
 
 
 class WatchedStore(SqliteStore):
@@ -42,6 +42,7 @@ class WatchedStore(SqliteStore):
         self._due: dict[NodeId, datetime] = {}
         self._restless_until = _NO_TIME
         self._beats: dict[str, timedelta] = {}
+        self._ids: dict[str, NodeId] = {}
 
     def quiet_for(self, clock: VirtualClock, *, served: bool, delivering: bool, waiting: bool) -> timedelta:
         """So long nothing happens, as far as store and leases go.
@@ -62,8 +63,8 @@ class WatchedStore(SqliteStore):
         """Keeps the leases of those that live for so long, if they would end meanwhile; whether they would."""
         if min(self._beats.values(), default=clock.elapsed) + trust(self._lease) >= clock.elapsed + by:
             return False
-        values = {"by": by // timedelta(microseconds=1), "labels": msgspec.json.encode(list(self._beats)).decode()}
-        self._db.execute(_REST, values)
+        ids = msgspec.json.encode([self._ids[label] for label in self._beats]).decode()
+        self._db.execute(_REST, {"by": by // timedelta(microseconds=1), "ids": ids})
         self._beats = {label: at + by for label, at in self._beats.items()}
         return True
 
@@ -106,7 +107,10 @@ class WatchedStore(SqliteStore):
     async def heartbeat(self, node: Node, now: datetime) -> Heartbeat:
         """Renews a lease."""
         beat = await super().heartbeat(node, now)
-        self._beats[node.label] = node.boot.elapsed
+        if node.label in self._beats and self._ids[node.label] != node.id:
+            # What it held under its old id comes back once that lease is over.
+            self._restless_until = max(self._restless_until, node.boot.elapsed + self._lease + _LOOK)
+        self._beats[node.label], self._ids[node.label] = node.boot.elapsed, node.id
         return beat
 
     async def prune(self, keep: Retention, now: datetime) -> int:  # noqa: ARG002

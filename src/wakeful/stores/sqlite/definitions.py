@@ -17,7 +17,17 @@ from wakeful.core.planning import Plan, leave_out
 from wakeful.core.ports import JobQuery, NewRun, Put
 from wakeful.core.run import RunState
 from wakeful.stores.sqlite.finding import job_conditions
-from wakeful.stores.sqlite.ledger import Tools, bound, find, gone_rows, insert_gone, insert_runs, new_row, records_of
+from wakeful.stores.sqlite.ledger import (
+    BUSY_AGAIN,
+    Tools,
+    bound,
+    find,
+    gone_rows,
+    insert_gone,
+    insert_runs,
+    new_row,
+    records_of,
+)
 from wakeful.stores.sqlite.rows import Row, dumps, sql
 
 # Data up to this size lies on the job's row.
@@ -229,8 +239,11 @@ def _edited(db: apsw.Connection, old: JobRecord, job: Job, plan: Plan, now: date
         **_policies(job),
         "next": None if due is None else to_us(due),
         "now": to_us(now),
+        **BUSY_AGAIN,
     }
     sql(db, "edit_job", changes)
+    if job.queue != old.job.queue:
+        sql(db, "follow_queue", {"id": old.id, "queue": job.queue, "was": old.job.queue})
     if small:
         sql(db, "delete_payload", {"id": old.id})
     else:

@@ -36,11 +36,24 @@ UPDATE jobs SET state = 'completed', ended_at = created_at WHERE id IN (SELECT v
 UPDATE jobs SET definition = :definition, data = :data, queue = :queue, max_running = :max_running, priority = :priority,
        pause_after = :pause_after, delay_us = :delay, next_due_at = :next,
        plan_at = CASE WHEN state IN ('active', 'parked') AND active < :max_running THEN :next + :delay END,
-       busy_at = iif(active < max_running AND active >= :max_running, :now, busy_at),
+       busy_at = CASE WHEN active >= max_running OR active < :max_running THEN busy_at
+                      WHEN :next + :delay <= free_at AND busy_at <= free_at AND free_at <= :now
+                           AND (:now - free_at <= :at_once OR json_array_length(busy_before) >= :most_busy) THEN busy_at
+                      ELSE :now END,
+       busy_before = CASE WHEN active < max_running AND active >= :max_running AND :next + :delay <= free_at
+                               AND :now - free_at > :at_once AND busy_at <= free_at
+                               AND (busy_before IS NULL OR json_array_length(busy_before) < :most_busy)
+                          THEN json_insert(coalesce(busy_before, '[]'), '$[#]', json_array(busy_at, free_at))
+                          ELSE busy_before END,
        free_at = iif(active >= max_running AND active < :max_running, :now, free_at),
        note = iif(state = 'parked', NULL, note), state = iif(state = 'parked', 'active', state),
        revision = revision + 1, updated_at = :now
  WHERE id = :id
+
+-- follow_queue --
+-- Lets runs that wait go where their job's runs go now; what agents are to do stays where it was asked for.
+UPDATE runs INDEXED BY runs_under_way SET queue = :queue
+ WHERE job_id = :id AND ended_at IS NULL AND state IN ('waiting', 'blocked') AND queue = :was AND queue NOT LIKE 'agent/%'
 
 -- keep_revision --
 -- Keeps a definition that an edit is about to change, if there are runs of it; the newest is looked at first.
@@ -253,6 +266,10 @@ UPDATE runs INDEXED BY runs_under_way SET run_at = run_at + :step, lease_until =
 UPDATE jobs SET busy_at = busy_at + :step
  WHERE id IN (SELECT job_id FROM runs INDEXED BY runs_under_way WHERE ended_at IS NULL)
    AND active >= max_running AND ended_at IS NULL AND busy_at IS NOT NULL
+
+-- shift_pauses --
+-- After a step backwards, a pause that is under way did not begin later than now.
+UPDATE jobs SET paused_at = :now WHERE state = 'paused' AND ended_at IS NULL AND paused_at > :now
 
 -- lost_runs --
 -- Of the runs that a node believes to hold, those that are no longer its own.

@@ -28,6 +28,7 @@ def _retime(db: apsw.Connection, moves: Sequence[Retime], reading: Reading | Non
         # A node looks at the clock every second.
         sql(db, "shift_runs", {**by, "just_now": to_us(reading.now - STEP), "now": to_us(reading.now)})
         sql(db, "shift_busy", by)
+        sql(db, "shift_pauses", {"now": to_us(reading.now)})
         _keep(db, reading)
     return len(sql(db, "retime", {"moves": dumps([_move(move) for move in moves])})) if moves else 0
 
