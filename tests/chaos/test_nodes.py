@@ -2,7 +2,7 @@
 
 import pytest
 
-from chaos.world import READY_WITHIN_S, TAKEN_OVER_S, Load, World, ready_s, seeded, sound
+from chaos.world import READY_WITHIN_S, TAKEN_OVER_S, Load, World, health, ready_s, seeded, sound
 from support.judge import S, Verdict, now_us
 from support.processes import Wakeful, eventually
 from support.receiver import Receiver, Rule
@@ -47,11 +47,12 @@ def test_nodes_on_one_file_that_are_killed_in_turn_lose_nothing(world: World) ->
 @pytest.mark.parametrize("still_s", [1.0, 5.2, 8.0], ids=["shorter than the lease", "at its margin", "longer"])
 def test_a_node_that_stood_still_neither_loses_nor_repeats_what_was_not_in_flight(world: World, still_s: float) -> None:
     receiver = world.receiver()
-    receiver.rule(Rule("once-", "slow", delay_s=0.4, share=0.3))
+    receiver.rule(Rule("once-", "slow", delay_s=1.5, share=0.3))
     nodes = three(world, receiver, 2)
     other = nodes[1].http_port
     with Load(world.journal, lambda: (other,), seeded(), 120):
         eventually(lambda: len(receiver.arrivals()) > 60, "runs")
+        eventually(lambda: health(nodes[0])[1]["in_flight"] > 2, "runs in flight at the one that is to stand still")
         world.stand_still(nodes[0], still_s)
         came = len(receiver.arrivals())
         eventually(lambda: len(receiver.arrivals()) > came + 60, "more runs")
