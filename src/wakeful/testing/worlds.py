@@ -37,7 +37,7 @@ from wakeful.zones import load_zone
 
 NAMESPACE, APP_ID = "default", "test"
 _PAGE = 10_000
-_LAZY_GC = (100_000, 50, 1_000)
+_LAZY_GC = (500_000, 50, 1_000)
 _NO_TIME = timedelta(0)
 _TEXTS = frozenset(field.name for field in fields(ScheduleText))
 
